@@ -6,12 +6,13 @@
 mod clients;
 
 use crate::figure::{Bound, Figure, percentile};
-use crate::http::{self, Requests};
+use crate::http;
 use crate::progress::say;
 use crate::target::Target;
 use crate::{place, process};
 use anyhow::{Context as _, Result};
 use clients::{Attack, Attackers};
+use fieldvitals_traffic::Beacons;
 use std::time::{Duration, Instant};
 
 /// The duration and the rates of the measurement.
@@ -58,7 +59,7 @@ pub(crate) fn run(args: &Args) -> Result<Vec<Figure>> {
     for (attack, name, connections) in ATTACKS {
         let connections = ((connections as f64 * args.share) as usize).max(1);
         let server = Target::fieldvitals(&place::empty("attack")?, &[])?;
-        let requests = Requests::new(&server.key)?;
+        let requests = http::requests(&server.key)?;
         let base = honest(&server, &requests, args.rate, |passed| Ok(passed < args.seconds))?;
         let (memory, files) = (process::rss_bytes(server.pid())?, process::files(server.pid())?);
         let attackers = Attackers::start(attack, server.address, connections);
@@ -105,11 +106,11 @@ struct Honest {
 /// delayed beacons too.
 fn honest(
     server: &Target,
-    requests: &Requests,
+    requests: &Beacons,
     rate: f64,
     mut goes_on: impl FnMut(f64) -> Result<bool>,
 ) -> Result<Honest> {
-    let mut views = http::Views::new(0);
+    let mut views = fieldvitals_traffic::Sender::new(0);
     let mut honest = Honest { times_ms: Vec::new(), failed: 0 };
     let (began, mut looked) = (Instant::now(), f64::NEG_INFINITY);
     for number in 0_u32.. {

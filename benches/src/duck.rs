@@ -1,8 +1,8 @@
 //! DuckDB, installed from Python's package index into its own virtual environment.
 
-use crate::data::Traffic;
 use crate::progress::{Progress, say};
 use anyhow::{Context as _, Result, bail};
+use fieldvitals_traffic::Traffic;
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
@@ -96,7 +96,7 @@ fn export(table: &Path, views: u64, traffic: &mut Traffic) -> Result<()> {
     let mut file = BufWriter::new(File::create(table)?);
     let mut progress = Progress::new("writing page views for DuckDB", views);
     for number in 0..views {
-        let view = traffic.next();
+        let view = traffic.next_view();
         let lcp = view.values.get(Metric::Lcp).map_or(0, |value| value.micros());
         let route = numbers.get(&view.route).context("a known route")?;
         let device = view.device.map_or(0, |device| device as u8);

@@ -1,9 +1,9 @@
 //! Generates the explanations of the shop's page views: elements, images, scripts, parts of times.
 
-use crate::data::Random;
 use fieldvitals_store::context::conditions::Conditions;
 use fieldvitals_store::context::{ClsDetail, InpDetail, LcpDetail};
 use fieldvitals_store::{Context, Detail, ViewUpdate};
+use fieldvitals_traffic::Random;
 use vitals::attribution::LoadState;
 use vitals::fetch::{ConfidenceLevel, Delivery, Protocol};
 use vitals::metric::{Metric, Value};
@@ -125,8 +125,8 @@ impl Explained {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::Traffic;
     use fieldvitals_store::context::code::bytes_of;
+    use fieldvitals_traffic::Traffic;
 
     /// Bytes that the conditions add to a page view. `cargo xtask bench load` prints the bytes in the stores.
     #[test]
@@ -135,7 +135,7 @@ mod tests {
         let mut explained = Explained::new(1);
         let (mut without, mut with) = (0, 0);
         for _ in 0..1_000 {
-            let view = traffic.next();
+            let view = traffic.next_view();
             let mut context = explained.context(&view);
             with += bytes_of(&context);
             context.conditions = None;
@@ -149,7 +149,7 @@ mod tests {
         let mut traffic = Traffic::new(7, 1_000, 0, 3_600_000);
         let mut explained = Explained::new(1);
         for _ in 0..1_000 {
-            let view = traffic.next();
+            let view = traffic.next_view();
             let detail = *explained.context(&view).detail.unwrap();
             let lcp = detail.lcp.unwrap();
             assert_eq!(

@@ -2,12 +2,13 @@
 
 use crate::cluster::Cluster;
 use crate::figure::{Bound, Figure, median, percentile};
-use crate::http::{self, Counts, Requests};
+use crate::http::{self, Counts};
 use crate::progress::say;
 use crate::spool::Spool;
 use crate::target::Target;
 use crate::{place, process, sites};
 use anyhow::{Context as _, Result, bail};
+use fieldvitals_traffic::Beacons;
 use std::fs::File;
 use std::io::Write as _;
 use std::sync::atomic::Ordering;
@@ -67,7 +68,7 @@ pub(crate) fn run(args: &Args) -> Result<Vec<Figure>> {
             Some(Target::yardstick(&["naive", "--database-url", &url])?)
         }
     };
-    let requests = Requests::new(&server.key)?;
+    let requests = http::requests(&server.key)?;
     say(format!("beacons of {:.0} bytes over {} connections", requests.body_bytes, http::CONNECTIONS));
 
     let (mut ours, mut bares, mut naives) = (Vec::new(), Vec::new(), Vec::new());
@@ -155,7 +156,7 @@ struct Whole {
     commit_beacons: f64,
 }
 
-fn ours_round(server: &Target, requests: &Requests, seconds: f64) -> Result<(Round, Whole)> {
+fn ours_round(server: &Target, requests: &Beacons, seconds: f64) -> Result<(Round, Whole)> {
     let before = Spool::of(server)?;
     let cpu_before = process::cpu_micros(server.pid())?;
     let round = measure(server, requests, seconds)?;
@@ -195,7 +196,7 @@ fn check_counts(server: &Target, rounds: &[Round]) -> Result<()> {
     Ok(())
 }
 
-fn measure(target: &Target, requests: &Requests, seconds: f64) -> Result<Round> {
+fn measure(target: &Target, requests: &Beacons, seconds: f64) -> Result<Round> {
     http::closed_loop(target.address, requests, |counts: &Counts| {
         thread::sleep(WARM_UP);
         let taken = counts.taken.load(Ordering::Relaxed);
@@ -218,10 +219,10 @@ fn at_a_rate(
     args: &Args,
     cluster: Option<&Cluster>,
     bare: &Target,
-    requests: &Requests,
+    requests: &Beacons,
 ) -> Result<Vec<Figure>> {
     let server = server(args, "ingest-rate", cluster)?;
-    let own = Requests::new(&server.key)?;
+    let own = http::requests(&server.key)?;
     let time = Duration::from_secs_f64(args.rate_seconds);
     let (mut p99s, mut p50s, mut bare_p99s) = (Vec::new(), Vec::new(), Vec::new());
     let (mut rss, mut failed, mut cpus) = (0, 0, Vec::new());

@@ -2,7 +2,6 @@
 //! values.
 
 use crate::cluster::Cluster;
-use crate::data::{Random, Traffic};
 use crate::explained::Explained;
 use crate::figure::{Bound, Figure, median};
 use crate::progress::{Progress, say};
@@ -10,6 +9,7 @@ use crate::stored::{BATCH, Backend, Loading, Location};
 use crate::{place, process, query, sites};
 use anyhow::{Result, bail};
 use fieldvitals_store::{Retention, ViewUpdate};
+use fieldvitals_traffic::{Random, Traffic};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -170,7 +170,7 @@ fn batches(beacons: usize) -> (Vec<Vec<Vec<ViewUpdate>>>, u64) {
                 Some(view) if place % UPDATE_EVERY == 0 && view.source == new_view() => traffic.update(view),
                 _ => {
                     views += 1;
-                    traffic.next()
+                    traffic.next_view()
                 }
             }]);
         }

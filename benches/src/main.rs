@@ -7,7 +7,6 @@ mod attack;
 mod cluster;
 #[cfg(feature = "collector")]
 mod collector;
-mod data;
 mod delay;
 mod duck;
 mod explained;

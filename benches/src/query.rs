@@ -2,7 +2,6 @@
 //! same Postgres, and with DuckDB.
 
 use crate::cluster::Cluster;
-use crate::data::{self, Traffic};
 use crate::duck::Duck;
 use crate::figure::{Bound, Figure, median};
 use crate::place;
@@ -10,6 +9,7 @@ use crate::progress::{Progress, say};
 use crate::stored::{BATCH, BY_DEVICE, Backend, Loading, Location, site_of};
 use anyhow::{Context as _, Result, bail};
 use fieldvitals_store::{Cell, CellQuery, Dimension, Filters, GroupBy, RouteCell, SiteId, Store, TallyQuery};
+use fieldvitals_traffic::{self as data, Traffic};
 use sqlx::postgres::PgConnection;
 use std::collections::HashMap;
 use std::fs;
@@ -317,7 +317,7 @@ pub(crate) async fn loaded(
         if size == 0 {
             break;
         }
-        loading.load((0..size).map(|_| vec![traffic.next()]).collect()).await?;
+        loading.load((0..size).map(|_| vec![traffic.next_view()]).collect()).await?;
         done += size;
         if number % BATCHES_A_FOLD == 0 {
             loading.fold(TO_MS).await?;

@@ -5,7 +5,7 @@ mod mix;
 
 use crate::cluster::Cluster;
 use crate::figure::{Figure, median, percentile};
-use crate::http::{self, Requests};
+use crate::http;
 use crate::progress::say;
 use crate::query::{self, Loaded};
 use crate::stored::{Backend, Location};
@@ -13,6 +13,7 @@ use crate::target::Target;
 use crate::{place, process};
 use anyhow::{Context as _, Result, bail};
 use client::Reader;
+use fieldvitals_traffic::Beacons;
 use mix::{Mix, Question};
 use std::fs;
 use std::path::Path;
@@ -113,7 +114,7 @@ fn measure(
     let millis = one_at_a_time(&server, &mix, Question::Overview, args.times, true)?;
     figures.push(Figure::new(format!("{name}: overview, unchanged (304)"), millis, "ms"));
 
-    let requests = Requests::new(&server.key)?;
+    let requests = http::requests(&server.key)?;
     let time = Duration::from_secs_f64(args.seconds);
     say(format!("{name}: {:.0} beacons/s alone", args.beacons));
     let alone = beacons(args, &server, &requests, time)?;
@@ -204,7 +205,7 @@ struct Sent {
     failed: u64,
 }
 
-fn beacons(args: &Args, server: &Target, requests: &Requests, time: Duration) -> Result<Sent> {
+fn beacons(args: &Args, server: &Target, requests: &Beacons, time: Duration) -> Result<Sent> {
     if args.beacons == 0.0 {
         return Ok(Sent { millis: Vec::new(), failed: 0 });
     }

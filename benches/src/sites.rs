@@ -1,9 +1,8 @@
 //! Loading by the number of sites: what a load costs follows page views, not sites.
 
 use crate::cluster::Cluster;
-use crate::data::{Random, Traffic};
 use crate::figure::{Bound, Figure, percentile};
-use crate::http::{self, Requests};
+use crate::http;
 use crate::progress::say;
 use crate::spool::Spool;
 use crate::stored::{BATCH, Backend, Location};
@@ -11,6 +10,7 @@ use crate::target::Target;
 use crate::{delay, place};
 use anyhow::{Result, bail};
 use fieldvitals_store::{LoadBatch, NewSite, Senders, SiteId, SpoolId, Store, ViewUpdate};
+use fieldvitals_traffic::{Random, Traffic};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
@@ -106,7 +106,7 @@ async fn passes(store: &dyn Store, sites: &[SiteId]) -> Result<f64> {
     for number in 0..=PASSES {
         let mut beacons: Vec<Vec<Vec<ViewUpdate>>> = sites.iter().map(|_| Vec::new()).collect();
         for view in 0..BATCH {
-            let mut update = traffic.next();
+            let mut update = traffic.next_view();
             update.route = format!("/{}", random.bits() % ROUTES);
             update.url = format!("https://shop.example{}", update.route);
             beacons[view % sites.len()].push(vec![update]);
@@ -144,7 +144,7 @@ pub(crate) fn ingest(
         let name = args.name(backend, sites);
         let server = server(args, cluster, sites)?;
         let keys: Vec<String> = (0..sites).map(key).collect();
-        let requests = Requests::of(&keys)?;
+        let requests = http::requests_of(&keys)?;
 
         let mut lags = Lags::new(&server)?;
         let (latencies, failed) = http::open_loop(server.address, &requests, rate, time, || lags.look())?;

@@ -54,7 +54,7 @@ impl From<AuditEntry> for Change {
 }
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let changes: Vec<Change> = match args.remote.remote()? {
+    let changes: Vec<Change> = match args.remote.remote(&args.store)? {
         Some(remote) => remote.audit(args.limit).await?,
         None => {
             let list = async |store: &dyn Store| Ok(store.audit(None, args.limit).await?);

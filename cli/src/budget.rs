@@ -57,7 +57,7 @@ pub(crate) struct InitArgs {
     #[command(flatten)]
     server: ServerArgs,
     /// The last hours or days: 24h, 7d, 28d, 90d.
-    #[arg(long, default_value = "28d", value_parser = period)]
+    #[arg(long, default_value = "7d", value_parser = period)]
     period: String,
     /// Routes with budgets of their own, those with most page views.
     #[arg(long, default_value_t = 5, value_name = "N", value_parser = clap::value_parser!(u16).range(0..=50))]

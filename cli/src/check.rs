@@ -4,6 +4,7 @@ mod browser_performance;
 mod code_quality;
 mod github;
 mod junit;
+mod lab;
 mod look;
 mod markdown;
 mod sarif;
@@ -19,7 +20,8 @@ use crate::exit::{Done, Exit, Failure, finish};
 use crate::output::{Terminal, plain};
 use clap::ValueEnum;
 use clap::builder::{NonEmptyStringValueParser, PossibleValuesParser, TypedValueParser as _};
-use look::Question;
+use lab::LabArgs;
+use look::{Look, Question};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -64,6 +66,8 @@ pub(crate) struct Args {
     /// The output format.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
+    #[command(flatten)]
+    lab: LabArgs,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -143,39 +147,16 @@ pub(crate) async fn judge(
     terminal: Terminal,
     summary: Option<&Path>,
 ) -> Result<Done, Failure> {
-    let client = Client::new(&args.server)?;
-    let site = client.site(args.server.site.as_deref()).await?;
-    let budget_file::Source { name: file, text, parsed } = match source {
-        Some(source) => source,
-        None => newest(&client, &site).await?,
-    };
-    let question = Question {
-        client: &client,
-        site: &site,
-        release: args.release.as_deref(),
-        period: &args.period,
-        looks: if args.wait.is_some() { Looks::Many } else { args.looks.unwrap_or_default() },
-        record: args.record,
-        file: &text,
-        budgets: parsed.budgets.len(),
-    };
-    let waited = match args.wait {
-        None => Waited { look: question.look(None).await?, end: End::Decided, looks: 1 },
-        Some(time) => wait::wait(&question, time, args.every, wait::stopped()).await?,
-    };
-    let answer = &waited.look.answer;
+    let Measured { file, waited, mut warnings } =
+        if args.lab.urls.is_empty() { of_field(args, source).await? } else { of_lab(args, source).await? };
     let checked = Checked {
-        answer,
+        answer: &waited.look.answer,
         file: &file,
         verdict: waited.look.verdict,
         on_inconclusive: args.on_inconclusive,
         end: waited.end,
     };
-    let mut warnings = vec![checked.warning()];
-    warnings.extend(args.wait.map(|time| wait::warning(&waited, time)));
-    if let (true, Some(release)) = (answer.budgets.iter().all(|budget| budget.n == 0), &args.release) {
-        warnings.push(client.release_warning(&site, release, &args.period).await);
-    }
+    warnings.insert(0, checked.warning());
     let stdout = match args.format {
         Format::Text => text::render(&checked, terminal),
         Format::Json => format!("{:#}\n", waited.look.json),
@@ -198,6 +179,56 @@ pub(crate) async fn judge(
     };
     warnings.retain(|warning| !warning.is_empty());
     Ok(Done { exit: checked.exit(), stdout, warning: warnings.join("\n") })
+}
+
+/// The answer of a check, before it is shown.
+struct Measured {
+    /// The path of the budget file.
+    file: String,
+    waited: Waited,
+    warnings: Vec<String>,
+}
+
+/// Judges by the field data of a server.
+async fn of_field(args: &Args, source: Option<budget_file::Source>) -> Result<Measured, Failure> {
+    let client = Client::new(&args.server)?;
+    let site = client.site(args.server.site.as_deref()).await?;
+    let budget_file::Source { name: file, text, parsed } = match source {
+        Some(source) => source,
+        None => newest(&client, &site).await?,
+    };
+    let question = Question {
+        client: &client,
+        site: &site,
+        release: args.release.as_deref(),
+        period: &args.period,
+        looks: if args.wait.is_some() { Looks::Many } else { args.looks.unwrap_or_default() },
+        record: args.record,
+        file: &text,
+        budgets: parsed.budgets.len(),
+    };
+    let waited = match args.wait {
+        None => once(question.look(None).await?),
+        Some(time) => wait::wait(&question, time, args.every, wait::stopped()).await?,
+    };
+    let mut warnings: Vec<String> = args.wait.map(|time| wait::warning(&waited, time)).into_iter().collect();
+    let answer = &waited.look.answer;
+    if let (true, Some(release)) = (answer.budgets.iter().all(|budget| budget.n == 0), &args.release) {
+        warnings.push(client.release_warning(&site, release, &args.period).await);
+    }
+    Ok(Measured { file, waited, warnings })
+}
+
+/// Judges by runs in a local browser.
+async fn of_lab(args: &Args, source: Option<budget_file::Source>) -> Result<Measured, Failure> {
+    let source = source.ok_or_else(|| Failure::usage("--lab judges a budget file", "Add --budget FILE."))?;
+    let (look, warnings) = lab::look(&args.lab, &source).await?;
+    Ok(Measured { file: source.name, waited: once(look), warnings })
+}
+
+/// A check of one look.
+const fn once(look: Look) -> Waited {
+    Waited { look, end: End::Decided, looks: 1 }
 }
 
 impl Checked<'_> {
@@ -252,7 +283,8 @@ impl Checked<'_> {
     /// Describes a budget that is not kept, on one line.
     fn finding(&self, budget: &BudgetAnswer) -> String {
         let (scope, promise) = (budget.scope(), budget.promise());
-        format!("route {scope}: {promise}, measured {}: {}", budget.measurement(), budget.why())
+        let lab = if budget.lab { "lab run: " } else { "" };
+        format!("{lab}route {scope}: {promise}, measured {}: {}", budget.measurement(), budget.why())
     }
 
     /// The path of the budget file in its repository; standard input has none.
@@ -270,8 +302,9 @@ impl Checked<'_> {
 
     /// `fail: 1 exceeded, 2 kept, 0 inconclusive`, and the number of limits that are not evaluated.
     fn sum(&self) -> String {
+        let lab = if self.answer.lab.is_some() { "lab " } else { "" };
         let mut text = format!(
-            "{}: {} exceeded, {} kept, {} inconclusive",
+            "{lab}{}: {} exceeded, {} kept, {} inconclusive",
             self.verdict.name(),
             self.count(Verdict::Fail),
             self.count(Verdict::Pass),
@@ -298,6 +331,9 @@ impl Checked<'_> {
 
     /// Site, release and period, on one line.
     fn about(&self) -> String {
+        if let Some(lab) = &self.answer.lab {
+            return lab::about(lab);
+        }
         let mut parts = vec![plain(&self.answer.site)];
         parts.extend(self.answer.release.as_deref().map(|release| format!("release {}", plain(release))));
         parts.push(format!("{} to {}", plain(&self.answer.period.from), plain(&self.answer.period.to)));

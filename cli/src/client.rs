@@ -8,6 +8,7 @@ use crate::exit::{Exit, Failure};
 use crate::limits;
 use crate::names::unknown;
 use crate::output::plain;
+use crate::store_args::StoreArgs;
 use answer::{ErrorAnswer, ErrorDetail, NamesAnswer, SitesAnswer};
 use reqwest::{Method, StatusCode, Url, redirect};
 use serde::de::DeserializeOwned;
@@ -29,22 +30,38 @@ pub(crate) struct ServerArgs {
     pub(crate) site: Option<String>,
 }
 
+/// The variable with the server's address.
+const SERVER: &str = "FIELDVITALS_SERVER";
+
 /// A server to change settings on, instead of a store.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct RemoteArgs {
-    /// Work over the network on this server, not on the store: https://vitals.example.
+    /// Work over the network on this server, not on the store: https://vitals.example. FIELDVITALS_SERVER names it, too,
+    /// unless a store is named (--data-dir, --database-url or their variables).
     #[arg(long, value_name = "URL", value_parser = server_url)]
-    pub(crate) server: Option<Url>,
-    /// The API token for --server, with the scope that the change needs.
+    server: Option<Url>,
+    /// The API token for the server, with the scope that the change needs.
     #[arg(long, env = "FIELDVITALS_TOKEN", hide_env_values = true, value_name = "TOKEN")]
     pub(crate) token: Option<String>,
 }
 
 impl RemoteArgs {
-    /// The client of the server; `None` without --server.
-    pub(crate) fn client(&self) -> Option<Result<Client, Failure>> {
-        let server = self.server.clone()?;
-        Some(Client::new(&ServerArgs { server, token: self.token.clone(), site: None }))
+    /// The client of the server; `None` if the command works on the store.
+    pub(crate) fn client(&self, store: &StoreArgs) -> Result<Option<Client>, Failure> {
+        let Some(server) = self.server(store)? else { return Ok(None) };
+        Client::new(&ServerArgs { server, token: self.token.clone(), site: None }).map(Some)
+    }
+
+    /// The server's address; `None` if the command works on the store.
+    pub(crate) fn server(&self, store: &StoreArgs) -> Result<Option<Url>, Failure> {
+        let in_environment = || std::env::var(SERVER).ok().filter(|url| !url.trim().is_empty());
+        match &self.server {
+            Some(server) => Ok(Some(server.clone())),
+            None if store.is_named() => Ok(None),
+            None => in_environment().map(|url| server_url(url.trim())).transpose().map_err(|error| {
+                Failure::usage(format!("{SERVER}: {error}"), "Correct it, or unset it to work on the store.")
+            }),
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Exit codes, on which scripts rely, and failures that carry an exit code.
 
+use crate::output::Terminal;
 use std::process::ExitCode;
 
 /// Exit code of a command. Documented in docs/budgets.md.
@@ -66,16 +67,22 @@ pub(crate) fn finish(done: Result<Done, Failure>) -> ExitCode {
         Ok(done) => {
             crate::output::print(&done.stdout);
             if !done.warning.is_empty() {
-                eprintln!("{}", done.warning);
+                eprint!("{}", Terminal::of_stderr().wrap("", &done.warning));
             }
             done.exit.into()
         }
         Err(failure) => {
-            eprintln!("error: {}", failure.message);
-            if !failure.hint.is_empty() {
-                eprintln!("  {}", failure.hint);
-            }
+            print_error(&failure.message, &failure.hint);
             failure.exit.into()
         }
+    }
+}
+
+/// Prints an error: what is wrong and where, then what to do, if anything.
+pub(crate) fn print_error(message: &str, hint: &str) {
+    let terminal = Terminal::of_stderr();
+    eprint!("{}", terminal.labeled("error: ", message));
+    if !hint.is_empty() {
+        eprint!("{}", terminal.wrap("  ", hint));
     }
 }

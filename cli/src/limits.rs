@@ -25,6 +25,8 @@ pub(crate) const RETRY_AFTER_S_MAX: u64 = 10;
 pub(crate) const TOOL_ANSWER_BYTES_MAX: usize = 32 * 1024;
 /// Largest response that a command reads, in bytes.
 pub(crate) const CLIENT_ANSWER_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Largest message of the browser of a lab, in bytes: the snippet's queue has at most a few hundred kB.
+pub(crate) const BROWSER_MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Default duration from which requests and questions are logged as slow, in milliseconds: readers lose the thread.
 pub(crate) const SLOW_MS: u64 = 1_000;
 /// Default rows of a segment of an export: a row group of Parquet that a reader skips or reads whole. Two segments in memory

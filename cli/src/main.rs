@@ -2,16 +2,20 @@
 
 mod alert;
 mod audit;
+mod backup;
 mod budget;
 mod budget_file;
 mod check;
 mod client;
 mod compare;
 mod completions;
+mod config;
+mod doctor;
 mod exit;
 mod export;
 mod interrupt;
 mod limits;
+mod load;
 mod mcp;
 mod migrate;
 mod moment;
@@ -30,6 +34,8 @@ mod store;
 mod store_args;
 mod token;
 
+use clap::builder::StyledStr;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
@@ -62,7 +68,11 @@ enum Command {
     Rollup(rollup::Args),
     /// Copy a store into another, such as the embedded one into Postgres.
     Store(store::Args),
+    Backup(backup::Args),
+    Restore(backup::restore::Args),
     Status(status::Args),
+    Doctor(Box<doctor::Args>),
+    Load(Box<load::Args>),
     Export(Box<export::Args>),
     /// Show measurements as a table.
     Report(Box<report::Args>),
@@ -75,12 +85,16 @@ enum Command {
     Budget(budget::Args),
     Alert(alert::Args),
     Mcp(mcp::Args),
+    Config(Box<config::Args>),
     Completions(completions::Args),
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let (cli, options) = match config::parse::<Cli>() {
+        Ok(parsed) => parsed,
+        Err(code) => return code,
+    };
     let done = match cli.command {
         Command::Serve(args) => serve::run(args).await,
         Command::Migrate(args) => migrate::run(args).await,
@@ -90,7 +104,11 @@ async fn main() -> ExitCode {
         Command::Password(args) => password::run(args).await,
         Command::Rollup(args) => rollup::run(args).await,
         Command::Store(args) => store::run(args).await,
+        Command::Backup(args) => backup::run(args).await,
+        Command::Restore(args) => backup::restore::run(args).await,
         Command::Status(args) => status::run(args).await,
+        Command::Doctor(args) => doctor::run(*args).await,
+        Command::Load(args) => load::run(*args).await,
         Command::Export(args) => export::run(*args).await,
         Command::Report(args) => report::run(*args).await,
         Command::Compare(args) => compare::run(args).await,
@@ -99,15 +117,31 @@ async fn main() -> ExitCode {
         Command::Budget(args) => budget::run(args).await,
         Command::Alert(args) => alert::run(args).await,
         Command::Mcp(args) => mcp::run(args).await,
+        Command::Config(args) => config::run(&args, &options),
         Command::Completions(args) => completions::run::<Cli>(&args),
     };
     done.unwrap_or_else(|error| match error.downcast::<exit::Failure>() {
         Ok(failure) => exit::finish(Err(failure)),
         Err(error) => {
-            eprintln!("error: {error:#}");
+            exit::print_error(&format!("{error:#}"), "");
             ExitCode::from(2)
         }
     })
+}
+
+/// Says how a command without `--json` prints JSON.
+fn with_tip(mut error: clap::Error) -> clap::Error {
+    let unknown = error.get(ContextKind::InvalidArg).map(ToString::to_string);
+    let is_json = error.kind() == ErrorKind::UnknownArgument && unknown.as_deref() == Some("--json");
+    let usage = error.get(ContextKind::Usage).map(ToString::to_string).unwrap_or_default();
+    let has_format =
+        ["report", "compare", "status", "check"].iter().any(|name| usage.contains(&format!(" {name} ")));
+    if is_json && has_format {
+        let tip = StyledStr::from("`--format json` prints JSON");
+        error.remove(ContextKind::SuggestedArg);
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip]));
+    }
+    error
 }
 
 #[cfg(test)]
@@ -124,6 +158,17 @@ mod tests {
         let nested = command.get_subcommands().filter(|nested| nested.get_name() != "help").cloned();
         let nested: String = nested.map(|nested| help(nested, &path)).collect();
         own + &nested
+    }
+
+    #[test]
+    fn json_flag_of_a_command_with_formats_has_a_tip() {
+        let told = |line: &[&str]| with_tip(Cli::try_parse_from(line).unwrap_err()).to_string();
+        for command in ["report", "compare", "status", "check"] {
+            let message = told(&["fieldvitals", command, "--json"]);
+            assert!(message.contains("--format json` prints JSON"), "{message}");
+        }
+        let other = told(&["fieldvitals", "serve", "--json"]);
+        assert!(!other.contains("--format json"), "{other}");
     }
 
     #[test]

@@ -9,8 +9,8 @@ mod tools;
 use crate::client::{Client, ServerArgs};
 use crate::exit::{Done, Exit, Failure, finish};
 use rmcp::model::{
-    CallToolRequestParams, CallToolResponse, Implementation, ListToolsResult, PaginatedRequestParams,
-    ServerCapabilities, ServerConfig,
+    CallToolRequestParams, CallToolResponse, CustomRequest, CustomResult, ErrorCode, Implementation,
+    ListToolsResult, PaginatedRequestParams, ServerCapabilities, ServerConfig,
 };
 use rmcp::service::{RequestContext, RoleServer, ServiceExt as _};
 use rmcp::{ErrorData, ServerHandler};
@@ -85,6 +85,22 @@ impl ServerHandler for Agent {
         _: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
         Ok(ListToolsResult::with_all_items(tools::TOOLS.iter().map(tools::Tool::described).collect()))
+    }
+
+    /// A known method whose parameters have another shape arrives here.
+    async fn on_custom_request(
+        &self,
+        request: CustomRequest,
+        _: RequestContext<RoleServer>,
+    ) -> Result<CustomResult, ErrorData> {
+        let expected = match request.method.as_str() {
+            "tools/call" => "an object with `name`, a text, and `arguments`, an object",
+            "tools/list" => "nothing, or an object with `cursor`, a text",
+            "ping" => "nothing",
+            method => return Err(ErrorData::new(ErrorCode::METHOD_NOT_FOUND, method.to_owned(), None)),
+        };
+        let message = format!("the parameters of {} are not understood: expected {expected}", request.method);
+        Err(ErrorData::invalid_params(message, None))
     }
 
     async fn call_tool(

@@ -61,7 +61,7 @@ struct Common {
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     match args.command {
         Command::Add { release, at, common } => {
-            let marked = match common.remote.remote()? {
+            let marked = match common.remote.remote(&common.store)? {
                 Some(remote) => {
                     let site = remote.site_name(common.site.as_deref()).await?;
                     remote.deploy_mark(&site, &release, at.map(time_text)).await?
@@ -85,7 +85,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
             }
         }
         Command::List { limit, common } => {
-            let (site, found) = match common.remote.remote()? {
+            let (site, found) = match common.remote.remote(&common.store)? {
                 Some(remote) => {
                     let site = remote.site_name(common.site.as_deref()).await?;
                     let found = remote.releases(&site, limit).await?;

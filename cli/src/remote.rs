@@ -4,6 +4,7 @@ use crate::client::{Client, RemoteArgs};
 use crate::exit::Failure;
 use crate::moment::time;
 use crate::names::unknown;
+use crate::store_args::StoreArgs;
 use fieldvitals_server::administration::SiteChange;
 use fieldvitals_server::releases::Release;
 use fieldvitals_store::{RouteGroups, Site, SiteId, SiteKey};
@@ -16,9 +17,9 @@ use serde_json::{Value, json};
 pub(crate) struct Remote(Client);
 
 impl RemoteArgs {
-    /// The server; `None` without --server.
-    pub(crate) fn remote(&self) -> Result<Option<Remote>, Failure> {
-        Ok(self.client().transpose()?.map(Remote))
+    /// The server; `None` if the command works on the store.
+    pub(crate) fn remote(&self, store: &StoreArgs) -> Result<Option<Remote>, Failure> {
+        Ok(self.client(store)?.map(Remote))
     }
 }
 
@@ -186,8 +187,12 @@ impl Remote {
         name: &str,
         scope: &str,
         sites: &[String],
+        rate: Option<u32>,
     ) -> Result<T, Failure> {
         let mut body = json!({"name": name, "scope": scope});
+        if let Some(rate) = rate {
+            body["rate"] = rate.into();
+        }
         if !sites.is_empty() {
             self.known(sites).await?;
             body["sites"] = json!(sites);

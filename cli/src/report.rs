@@ -3,6 +3,7 @@
 mod attribution;
 mod breakdown;
 mod conditions;
+mod crux;
 mod document;
 mod engagement;
 mod filters;
@@ -93,6 +94,14 @@ pub(crate) struct Args {
     #[arg(long, conflicts_with_all = ["sort", "order", "min_n", "search", "group", "limit", "attribution", "slow",
           "engagement", "by", "rejections"])]
     trend: bool,
+    /// The 28 days up to yesterday beside Google's record of them in CrUX, and why they differ. For the whole site, or for
+    /// --route if it is a path without placeholders. The server needs a key (serve --crux-key-file).
+    #[arg(long, conflicts_with_all = ["sort", "order", "min_n", "search", "group", "limit", "metric", "browser", "os", "country",
+          "release", "tag", "mark", "period", "from", "to", "attribution", "slow", "engagement", "by", "rejections", "trend"])]
+    crux: bool,
+    /// The origin for --crux, such as https://shop.example, if the site has several or takes any.
+    #[arg(long, value_name = "ORIGIN", requires = "crux", value_parser = NonEmptyStringValueParser::new())]
+    origin: Option<String>,
     /// The output format. `md` and `html` are documents of the whole report.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
@@ -186,6 +195,7 @@ fn written(done: Done, args: &Args) -> Result<Done, Failure> {
 pub(crate) async fn execute(args: &Args, terminal: Terminal) -> Result<Done, Failure> {
     let is_of_whole = !args.rejections
         && !args.trend
+        && !args.crux
         && args.attribution.is_none()
         && args.slow.is_none()
         && args.engagement.is_none()
@@ -193,7 +203,7 @@ pub(crate) async fn execute(args: &Args, terminal: Terminal) -> Result<Done, Fai
     if matches!(args.format, Format::Md | Format::Html) && !is_of_whole {
         return Err(Failure::usage(
             "--format md and html are documents of a whole report, which has causes and recommendations",
-            "Leave out --attribution, --slow, --engagement, --by, --rejections and --trend, or take --format text, json or csv.",
+            "Leave out --attribution, --slow, --engagement, --by, --rejections, --trend and --crux, or take --format text, json or csv.",
         ));
     }
     let client = Client::new(&args.server)?;
@@ -201,6 +211,8 @@ pub(crate) async fn execute(args: &Args, terminal: Terminal) -> Result<Done, Fai
     let mut warning = String::new();
     let (stdout, is_empty) = if args.rejections {
         (rejections(args, &client, &site, terminal).await?, false)
+    } else if args.crux {
+        crux::report(args, &client, &site, terminal).await?
     } else if args.trend {
         trend::trend(args, &client, &site, terminal).await?
     } else if let Some(metric) = &args.attribution {

@@ -1,18 +1,23 @@
 //! `fieldvitals serve`: runs the server until a signal ends it.
 
 mod monitoring;
+mod tls;
 
 use crate::interrupt::{INTERRUPTED, TERMINATED};
 use crate::limits;
 use crate::store_args::{PublicUrl, StoreArgs, current_key, script_tag};
 use anyhow::{anyhow, ensure};
+use clap::builder::BoolishValueParser;
 use fieldvitals_server::alert::Channels;
+use fieldvitals_server::crux::CruxSource;
+use fieldvitals_server::tls::Tls;
 use fieldvitals_server::{
     Config, ConnectionLimits, FIRST_SITE, FirstToken, HeaderName, MadeToken, Server, http,
 };
 use fieldvitals_store::Retention;
 use ipnet::IpNet;
 use monitoring::Monitoring;
+use reqwest::Url;
 use std::io::IsTerminal as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
@@ -20,6 +25,7 @@ use std::pin::pin;
 use std::process::{self, ExitCode};
 use std::sync::Arc;
 use std::time::Duration;
+use tls::TlsArgs;
 #[cfg(unix)]
 use tokio::signal::unix;
 use tokio::sync::{Mutex, oneshot};
@@ -46,12 +52,14 @@ pub(crate) struct Args {
     store: StoreArgs,
     #[command(flatten)]
     public_url: PublicUrl,
+    #[command(flatten)]
+    tls: TlsArgs,
     /// A proxy whose X-Forwarded-For is trusted, as an address or network; may be repeated.
     #[arg(long = "trusted-proxy", env = "FIELDVITALS_TRUSTED_PROXIES", value_delimiter = ',', value_name = "CIDR", value_parser = network)]
     trusted_proxies: Vec<IpNet>,
     /// The header in which a trusted proxy sends the visitor's country, such as CF-IPCountry; without this option the
     /// country is unknown.
-    #[arg(long, env = "FIELDVITALS_COUNTRY_HEADER", value_name = "NAME", requires = "trusted_proxies", value_parser = header)]
+    #[arg(long, env = "FIELDVITALS_COUNTRY_HEADER", value_name = "NAME", value_parser = header)]
     country_header: Option<HeaderName>,
     /// Treatment of automated visits: crawlers, uptime checks, Lighthouse, headless and automated browsers.
     #[arg(long, env = "FIELDVITALS_BOTS", default_value = "filter", value_name = "WHAT")]
@@ -84,13 +92,48 @@ pub(crate) struct Args {
     /// File with the channels that alerts are sent to (docs/alerts.md).
     #[arg(long, env = "FIELDVITALS_ALERTS", value_name = "FILE")]
     alerts: Option<PathBuf>,
+    #[command(flatten)]
+    crux: Crux,
     /// Seconds between two looks at the budgets that are kept on the server.
     #[arg(long, env = "FIELDVITALS_STANDING_EVERY", default_value_t = limits::STANDING_EVERY_S, value_name = "SECONDS",
           value_parser = clap::value_parser!(u64).range(1..=limits::STANDING_EVERY_S_MAX))]
     standing_every: u64,
     /// Do not serve the demo site under /demo/.
-    #[arg(long)]
+    #[arg(long, env = "FIELDVITALS_NO_DEMO", value_parser = BoolishValueParser::new())]
     no_demo: bool,
+    /// Let `fieldvitals load` test this server; /healthz says so. Not for servers with real visitors.
+    #[arg(long)]
+    allow_load_test: bool,
+}
+
+/// Google's CrUX API, whose records `report --crux` shows beside one's own.
+#[derive(Debug, clap::Args)]
+struct Crux {
+    /// File with a key of Google's CrUX API (docs/crux.md); FIELDVITALS_CRUX_KEY has the key itself. Without a key, Google is
+    /// never asked.
+    #[arg(long, env = "FIELDVITALS_CRUX_KEY_FILE", value_name = "FILE")]
+    crux_key_file: Option<PathBuf>,
+    /// A stand-in of Google on this machine, for tests: http://127.0.0.1:PORT.
+    #[arg(long, env = "FIELDVITALS_CRUX_URL", value_name = "URL", hide = true)]
+    crux_url: Option<Url>,
+}
+
+impl Crux {
+    fn source(&self) -> anyhow::Result<Option<CruxSource>> {
+        let key = match &self.crux_key_file {
+            Some(file) => std::fs::read_to_string(file)
+                .map_err(|error| anyhow!("--crux-key-file {}: {error}", file.display()))?,
+            None => std::env::var("FIELDVITALS_CRUX_KEY").unwrap_or_default(),
+        };
+        let key = key.trim();
+        ensure!(
+            key.bytes().all(|byte| byte.is_ascii_graphic()),
+            "the key of the CrUX API has spaces or characters that a header cannot have"
+        );
+        ensure!(!key.is_empty() || self.crux_key_file.is_none(), "the file of --crux-key-file is empty");
+        let source = CruxSource { key: key.to_owned(), stand_in: self.crux_url.clone() };
+        Ok((!key.is_empty()).then_some(source))
+    }
 }
 
 /// Bounds of connections.
@@ -194,13 +237,39 @@ fn network(text: &str) -> Result<IpNet, String> {
         .map_err(|_| "expected an address or network, such as 10.0.0.1 or 10.0.0.0/8".to_owned())
 }
 
-pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let retention = args.keep.retention()?;
-    args.store.check()?;
-    let filter = log_filter(std::env::var("FIELDVITALS_LOG").ok().as_deref());
-    args.monitoring.begin_log(filter);
+impl Args {
+    /// Checks what one option alone does not tell.
+    ///
+    /// # Errors
+    /// If options contradict each other.
+    pub(crate) fn check(&self) -> anyhow::Result<()> {
+        self.keep.retention()?;
+        self.store.check()?;
+        self.tls.files()?;
+        ensure!(
+            self.country_header.is_none() || !self.trusted_proxies.is_empty(),
+            "--country-header (or FIELDVITALS_COUNTRY_HEADER) is believed only from a proxy: name yours with \
+             --trusted-proxy"
+        );
+        Ok(())
+    }
 
-    let mut signals = Signals::listen()?;
+    /// The URL of the server for browsers: the public one, or that on this machine.
+    fn base_url(&self, address: SocketAddr) -> String {
+        let is_tls = self.tls.files().is_ok_and(|files| files.is_some());
+        let local =
+            || local_url(if is_tls { "https" } else { "http" }, address) + self.public_url.base_path.as_str();
+        self.public_url.whole().unwrap_or_else(local)
+    }
+}
+
+pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    args.check()?;
+    let retention = args.keep.retention()?;
+    args.monitoring.begin_log(log_filter(args.monitoring.log.as_deref()));
+
+    let tls = args.tls.open()?;
+    let mut signals = Signals::listen(tls.clone())?;
     let config = Config {
         listen: args.listen,
         data_dir: args.store.data_dir.clone(),
@@ -208,6 +277,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         database_wait: Duration::from_secs(args.database_wait),
         demo: !args.no_demo,
         keep_bots: args.bots == Bots::Keep,
+        load_test: args.allow_load_test,
         client_rate: args.client_rate,
         connections: args.connections.limits(),
         trusted_proxies: args.trusted_proxies.clone(),
@@ -220,8 +290,11 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         metrics_sites: args.monitoring.metrics_sites.clone(),
         first_token: first_token()?,
         alerts: Arc::new(channels(args.alerts.as_deref())?),
+        crux: args.crux.source()?,
         standing_every: Duration::from_secs(args.standing_every),
-        public_url: args.public_url.public_url.clone(),
+        public_url: args.public_url.whole(),
+        tls,
+        base_path: args.public_url.base_path.clone(),
     };
     let opened = tokio::select! {
         opened = Server::open(&config) => opened?,
@@ -312,7 +385,7 @@ fn stopped_early(code: i32) -> ! {
 /// Prints the addresses to standard output, which separates them from the log.
 #[allow(clippy::print_stdout)]
 fn greet(args: &Args, server: &Server) {
-    let base_url = args.public_url.public_url.clone().unwrap_or_else(|| local_url(server.address));
+    let base_url = args.base_url(server.address);
     println!("fieldvitals {} takes beacons at {base_url}", env!("CARGO_PKG_VERSION"));
     if !http::assets::has_module() {
         println!(
@@ -363,13 +436,13 @@ fn greet(args: &Args, server: &Server) {
 }
 
 /// The URL of the server on this machine. Replaces an unspecified address (all interfaces), which is no destination.
-fn local_url(address: SocketAddr) -> String {
+fn local_url(scheme: &str, address: SocketAddr) -> String {
     let reached = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::from(Ipv4Addr::LOCALHOST),
         IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::from(Ipv6Addr::LOCALHOST),
         ip => ip,
     };
-    format!("http://{}", SocketAddr::new(reached, address.port()))
+    format!("{scheme}://{}", SocketAddr::new(reached, address.port()))
 }
 
 /// The signals that end the server.
@@ -381,14 +454,17 @@ struct Signals {
 
 #[cfg(unix)]
 impl Signals {
-    /// Starts to listen for the signals. SIGHUP is caught and does nothing, because the server re-reads sites and
-    /// tokens all the time, and options hold for the life of a process.
-    fn listen() -> std::io::Result<Self> {
+    /// Starts to listen for the signals. SIGHUP reads the certificate again, and nothing else: the server re-reads sites
+    /// and tokens all the time, and options hold for the life of a process.
+    fn listen(tls: Option<Arc<Tls>>) -> std::io::Result<Self> {
         use unix::{SignalKind, signal};
         let mut hangup = signal(SignalKind::hangup())?;
         tokio::spawn(async move {
             while hangup.recv().await.is_some() {
-                tracing::info!("SIGHUP changes nothing: restart the server for other options");
+                match &tls {
+                    Some(tls) => tls.reload_now(),
+                    None => tracing::info!("SIGHUP changes nothing: restart the server for other options"),
+                }
             }
         });
         Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
@@ -409,7 +485,7 @@ struct Signals;
 
 #[cfg(not(unix))]
 impl Signals {
-    fn listen() -> std::io::Result<Self> {
+    fn listen(_: Option<Arc<Tls>>) -> std::io::Result<Self> {
         Ok(Self)
     }
 

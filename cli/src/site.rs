@@ -11,7 +11,7 @@ use clap::{Subcommand, ValueEnum};
 use fieldvitals_server::administration::{Administration, COMMAND_LINE, SiteChange, check};
 use fieldvitals_server::routes::PresentReport;
 use fieldvitals_server::{clock, report::time_text};
-use fieldvitals_store::{RouteGroups, Site, Store};
+use fieldvitals_store::{Site, Store};
 use serde_json::{Value, json};
 use std::process::ExitCode;
 
@@ -116,7 +116,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
             // Servers group routes of a new site by themselves.
             let auto_routes = (auto_routes == Switch::Off).then_some(false);
             let change = SiteChange { auto_routes, ..SiteChange::default() };
-            let site = match common.remote.remote()? {
+            let site = match common.remote.remote(&common.store)? {
                 Some(remote) => {
                     let site = remote.site_add(&name, &origins).await?;
                     if change == SiteChange::default() {
@@ -139,7 +139,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
             show_one(&common, &site);
         }
         Command::List { common } => {
-            let sites = match common.remote.remote()? {
+            let sites = match common.remote.remote(&common.store)? {
                 Some(remote) => remote.sites().await?,
                 None => common.store.with(async |store: &dyn Store| Ok(store.sites().await?)).await?,
             };
@@ -159,7 +159,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
                 change != SiteChange::default(),
                 "nothing to change: give --origin, --route, --no-routes, --timezone, --auto-routes or --rename"
             );
-            let site = match common.remote.remote()? {
+            let site = match common.remote.remote(&common.store)? {
                 Some(remote) => remote.site_update(&name, change).await?,
                 None => {
                     let update = async |store: &dyn Store| {
@@ -172,7 +172,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
             show_one(&common, &site);
         }
         Command::RotateKey { name, keep_old_hours, common } => {
-            let site = match common.remote.remote()? {
+            let site = match common.remote.remote(&common.store)? {
                 Some(remote) => remote.site_rotate_key(&name, keep_old_hours).await?,
                 None => {
                     let rotate = async |store: &dyn Store| {
@@ -194,7 +194,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
                 );
                 Ok(())
             };
-            match common.remote.remote()? {
+            match common.remote.remote(&common.store)? {
                 Some(remote) => {
                     confirmed()?;
                     remote.site_delete(&name).await?;
@@ -231,27 +231,19 @@ impl Switch {
     }
 }
 
-/// Replaces the route groups of a site.
-async fn change_groups(store: &dyn Store, site: &Site, after: RouteGroups) -> anyhow::Result<Site> {
-    if site.route_groups == after {
-        return Ok(site.clone());
-    }
-    let changed = store.site_route_groups(site.id, &site.route_groups, &after).await?;
-    ensure!(
-        changed.route_groups == after,
-        "the route groups of `{}` were changed meanwhile, by a server or another command; run the command again",
-        site.name
-    );
-    Ok(changed)
-}
-
 /// Changes settings on the store itself.
 pub(crate) fn here(store: &dyn Store) -> Administration<'_> {
     Administration::new(store, COMMAND_LINE, clock::now_ms())
 }
 
-fn base_url(common: &Common) -> &str {
-    common.public_url.public_url.as_deref().unwrap_or(HOST_PLACEHOLDER)
+/// The address of the server for browsers: as given, else that of the server that answered.
+fn base_url(common: &Common) -> String {
+    let of_server = || {
+        let server = common.remote.server(&common.store).ok()??;
+        Some(server.as_str().trim_end_matches('/').to_owned())
+    };
+    let placeholder = || format!("{HOST_PLACEHOLDER}{}", common.public_url.base_path.as_str());
+    common.public_url.whole().or_else(of_server).unwrap_or_else(placeholder)
 }
 
 fn to_json(common: &Common, site: &Site) -> Value {
@@ -260,7 +252,7 @@ fn to_json(common: &Common, site: &Site) -> Value {
     json!({
         "id": site.id, "name": site.name, "key": current_key(site), "keys": keys, "origins": site.origins,
         "routes": site.routes, "auto_routes": site.route_groups.auto, "route_groups": PresentReport::from(site),
-        "timezone": site.timezone, "created": time_text(site.created_ms), "script": script_tag(base_url(common), current_key(site)),
+        "timezone": site.timezone, "created": time_text(site.created_ms), "script": script_tag(&base_url(common), current_key(site)),
     })
 }
 
@@ -272,7 +264,7 @@ fn to_text(common: &Common, site: &Site) -> String {
         site.name,
         current_key(site),
         terminal.list("  origins  ", &site.origins),
-        script_tag(base_url(common), current_key(site))
+        script_tag(&base_url(common), current_key(site))
     );
     if !site.routes.is_empty() {
         text.push_str(&format!("\n{}", terminal.list("  routes   ", &site.routes).trim_end()));
@@ -302,10 +294,10 @@ fn show_one(common: &Common, site: &Site) {
 
 /// Explains the placeholder in the script tag. The store does not know at which address browsers reach the server.
 fn say_where(common: &Common) {
-    if common.public_url.public_url.is_none() {
+    if base_url(common).starts_with(HOST_PLACEHOLDER) {
         eprintln!(
-            "note: {HOST_PLACEHOLDER} stands for the public address of your server; --public-url or \
-             FIELDVITALS_PUBLIC_URL fills it in"
+            "note: {HOST_PLACEHOLDER} stands for the public address of your server;\n  --public-url or FIELDVITALS_PUBLIC_URL \
+             fills it in"
         );
     }
 }

@@ -4,16 +4,20 @@ use crate::names::unknown;
 use crate::store::place::Place;
 use anyhow::{Context as _, anyhow, bail, ensure};
 use clap::Args;
-use fieldvitals_server::{EMBEDDED_STORE, StoreUrl, close_store, open_store};
+use fieldvitals_server::{BasePath, EMBEDDED_STORE, StoreUrl, close_store, open_store};
 use fieldvitals_store::{Site, Store};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// The store of sites, tokens and measurements. The commands work with and without a running server.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct StoreArgs {
+    /// Configuration file (TOML) with options by their names: listen = "0.0.0.0:8080". Flags and environment win over
+    /// it.
+    #[arg(long, env = "FIELDVITALS_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
     /// Folder of the spool and the embedded store.
-    #[arg(long, env = "FIELDVITALS_DATA_DIR", default_value = "fieldvitals-data", value_name = "DIR")]
+    #[arg(long, env = "FIELDVITALS_DATA_DIR", default_value = DATA_DIR, value_name = "DIR")]
     pub(crate) data_dir: PathBuf,
     /// Store in another place: postgres://USER:PASSWORD@HOST/NAME or sqlite://PATH. The default is a file in the data
     /// folder.
@@ -23,6 +27,9 @@ pub(crate) struct StoreArgs {
     #[arg(long, env = "DATABASE_URL_FILE", value_name = "FILE", value_parser = url_file)]
     database_url_file: Option<FileUrl>,
 }
+
+/// The default folder.
+const DATA_DIR: &str = "fieldvitals-data";
 
 /// A database URL read from a file.
 #[derive(Clone)]
@@ -93,6 +100,11 @@ impl StoreArgs {
              one out"
         );
         Ok(())
+    }
+
+    /// Whether a store other than that of the default folder is named.
+    pub(crate) fn is_named(&self) -> bool {
+        self.database_url().is_some() || self.data_dir != Path::new(DATA_DIR)
     }
 
     /// The URL given directly. An empty URL counts as absent, because scripts pass unset variables as empty.
@@ -184,19 +196,33 @@ pub(crate) async fn site_of(store: &dyn Store, named: Option<&str>) -> anyhow::R
 /// The public address of the server, for the script tag.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct PublicUrl {
-    /// The URL of this server for browsers, such as https://vitals.example.com; used in the script tag.
+    /// The URL of this server for browsers, such as https://vitals.example.com or https://shop.example/vitals; used in
+    /// the script tag.
     #[arg(long, env = "FIELDVITALS_PUBLIC_URL", value_name = "URL", value_parser = public_url)]
-    pub(crate) public_url: Option<String>,
+    public_url: Option<String>,
+    /// Path under which a proxy shows the server, such as /vitals for https://shop.example/vitals. The proxy may pass it
+    /// on or remove it.
+    #[arg(long, env = "FIELDVITALS_BASE_PATH", default_value = "/", value_name = "PATH")]
+    pub(crate) base_path: BasePath,
+}
+
+impl PublicUrl {
+    /// The URL with the path behind the proxy, unless it has the path already.
+    pub(crate) fn whole(&self) -> Option<String> {
+        let (url, path) = (self.public_url.as_deref()?, self.base_path.as_str());
+        Some(if url.ends_with(path) { url.to_owned() } else { format!("{url}{path}") })
+    }
 }
 
 fn public_url(text: &str) -> Result<String, String> {
-    let expected = "expected https://HOST, without a path: v.js finds its files from the root of its host";
+    let expected = "expected https://HOST, or https://HOST/PATH behind a proxy";
     let url = url::Url::parse(text).map_err(|error| format!("{error}; {expected}"))?;
-    let bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
-    if !matches!(url.scheme(), "http" | "https") || !bare {
+    let is_bare = url.query().is_none() && url.fragment().is_none();
+    if !matches!(url.scheme(), "http" | "https") || !is_bare {
         return Err(expected.to_owned());
     }
-    Ok(url.origin().ascii_serialization())
+    let path: BasePath = url.path().parse().map_err(|_| expected.to_owned())?;
+    Ok(url.origin().ascii_serialization() + path.as_str())
 }
 
 /// Stands for the server's address in a script tag if the command does not know the address.

@@ -7,7 +7,7 @@ use crate::site::{here, print, print_text};
 use crate::store_args::{StoreArgs, site_named};
 use anyhow::Context as _;
 use clap::{Subcommand, ValueEnum};
-use fieldvitals_server::{password::is_password, report::time_text};
+use fieldvitals_server::{limits, password::is_password, report::time_text};
 use fieldvitals_store::{Scope, Site, SiteId, Store, Token, TokenId};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -34,6 +34,9 @@ enum Command {
         /// the token is for all sites, also later ones.
         #[arg(long = "site", value_name = "NAME")]
         sites: Vec<String>,
+        /// Requests a second that the token may make, with bursts of ten times as many [default: 100].
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(limits::TOKEN_RATE_PER_S_MAX)))]
+        rate: Option<u32>,
         #[command(flatten)]
         common: Common,
     },
@@ -91,6 +94,9 @@ struct Shown {
     /// The sites that it is limited to, a deleted one as `#ID`; `None` for all sites.
     sites: Option<Vec<String>>,
     created: String,
+    /// Requests a second; `None` for the default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    rate: Option<u32>,
     /// The secret of a new token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     token: Option<String>,
@@ -110,6 +116,7 @@ impl Shown {
             scope: token.scope.name().to_owned(),
             sites: token.sites.map(|sites| sites.iter().map(name).collect()),
             created: time_text(token.created_ms),
+            rate: token.rate_per_s,
             token: None,
         }
     }
@@ -126,12 +133,12 @@ impl Shown {
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     match args.command {
-        Command::Add { name, scope, sites, common } => {
+        Command::Add { name, scope, sites, rate, common } => {
             let scope = Scope::from(scope);
-            let token: Shown = match common.remote.remote()? {
-                Some(remote) => remote.token_add(&name, scope.name(), &sites).await?,
+            let token: Shown = match common.remote.remote(&common.store)? {
+                Some(remote) => remote.token_add(&name, scope.name(), &sites, rate).await?,
                 None => {
-                    let add = async |store: &dyn Store| add(store, &name, scope, &sites).await;
+                    let add = async |store: &dyn Store| add(store, &name, scope, (&sites, rate)).await;
                     common.store.with_new(add).await?
                 }
             };
@@ -149,7 +156,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
             }
         }
         Command::List { common } => {
-            let tokens: Vec<Shown> = match common.remote.remote()? {
+            let tokens: Vec<Shown> = match common.remote.remote(&common.store)? {
                 Some(remote) => remote.tokens().await?,
                 None => {
                     let list = async |store: &dyn Store| Ok((store.tokens().await?, store.sites().await?));
@@ -166,7 +173,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
             }
         }
         Command::Revoke { id, common } => {
-            match common.remote.remote()? {
+            match common.remote.remote(&common.store)? {
                 Some(remote) => remote.token_revoke(id).await?,
                 None => {
                     let revoke = async |store: &dyn Store| {
@@ -188,12 +195,17 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
 }
 
 /// Adds a token to the store itself.
-async fn add(store: &dyn Store, name: &str, scope: Scope, sites: &[String]) -> anyhow::Result<Shown> {
+async fn add(
+    store: &dyn Store,
+    name: &str,
+    scope: Scope,
+    (sites, rate): (&[String], Option<u32>),
+) -> anyhow::Result<Shown> {
     let known = store.sites().await?;
     let limited = sites.iter().map(|name| site_named(&known, name).map(|site| site.id));
     let limited = limited.collect::<anyhow::Result<Vec<SiteId>>>()?;
     let limited = (!limited.is_empty()).then_some(limited);
-    let (token, secret) = here(store).token_add(name, scope, limited).await?;
+    let (token, secret) = here(store).token_add(name, scope, limited, rate).await?;
     Ok(Shown { token: Some(secret), ..Shown::new(token, &known) })
 }
 
@@ -202,6 +214,7 @@ fn table(tokens: &[Shown]) -> Table {
         Column::number("ID"),
         Column::word("SCOPE"),
         Column::word("CREATED").dropped(1),
+        Column::number("RATE").dropped(2),
         Column::text("SITES"),
         Column::text("NAME"),
     ];
@@ -211,6 +224,7 @@ fn table(tokens: &[Shown]) -> Table {
             token.id.to_string().into(),
             token.scope.as_str().into(),
             token.created.as_str().into(),
+            token.rate.unwrap_or(limits::TOKEN_RATE_PER_S).to_string().into(),
             token.sites().into(),
             token.name.as_str().into(),
         ]);

@@ -33,11 +33,14 @@ pub(crate) fn make(source: &Path, out: &Path) -> Vec<(String, PathBuf)> {
         path
     };
     let charts = add(CHARTS, &format!("{}\nexport default uPlot;\n", read(&source.join(CHARTS))), true);
-    let script = bundle(source).replace("./uplot.js", &charts);
+    // Relative, because a proxy may show the server under a path.
+    let script = bundle(source).replace("./uplot.js", &charts.replace("/assets/", "./"));
     let script = add(FIRST, &script, true);
     let style = add("dashboard.css", &STYLES.map(|name| read(&source.join(name))).concat(), true);
     let page = read(&source.join("index.html"));
-    let page = page.replace("/assets/dashboard.js", &script).replace("/assets/dashboard.css", &style);
+    let page = page
+        .replace("assets/dashboard.js", script.trim_start_matches('/'))
+        .replace("assets/dashboard.css", style.trim_start_matches('/'));
     add("index.html", &page, false);
     add("icon.svg", &read(&source.join("icon.svg")), false);
     made

@@ -121,6 +121,30 @@ impl<'a> Administration<'a> {
         done.map(|()| changed)
     }
 
+    /// Replaces the route groups of a site, if they are still those of `site`.
+    ///
+    /// # Errors
+    /// If somebody changed them meanwhile, or the site was deleted.
+    pub async fn site_route_groups(
+        &self,
+        site: &Site,
+        after: &RouteGroups,
+    ) -> Result<Site, AdministrationError> {
+        if site.route_groups == *after {
+            return Ok(site.clone());
+        }
+        let changed = self.store.site_route_groups(site.id, &site.route_groups, after).await?;
+        if changed.route_groups != *after {
+            return Err(AdministrationError::Invalid(format!(
+                "the route groups of `{}` were changed meanwhile, by a server or somebody else; try again",
+                site.name
+            )));
+        }
+        let [before, after] = [&site.route_groups, after].map(|of| json!({"route_groups": of.groups}));
+        self.record("site.route_groups", &site.name, Some(before), Some(after)).await?;
+        Ok(changed)
+    }
+
     /// Gives a site a new key. Its old keys stay valid for some hours.
     ///
     /// # Errors
@@ -151,15 +175,17 @@ impl<'a> Administration<'a> {
         self.record("site.delete", &site.name, Some(site_json(site)), None).await
     }
 
-    /// Adds a token, limited to sites if there are any. Returns it with its secret, which is stored nowhere.
+    /// Adds a token, limited to sites if there are any, and to requests a second. Returns it with its secret, which is stored
+    /// nowhere.
     ///
     /// # Errors
-    /// If the name is that of a password or too long, or there are too many sites.
+    /// If the name is that of a password or too long, there are too many sites, or the rate is out of range.
     pub async fn token_add(
         &self,
         name: &str,
         scope: Scope,
         sites: Option<Vec<SiteId>>,
+        rate_per_s: Option<u32>,
     ) -> Result<(Token, String), AdministrationError> {
         let name = invalid(check::token_name(name))?;
         let max = fieldvitals_store::limits::TOKEN_SITES_MAX;
@@ -168,9 +194,15 @@ impl<'a> Administration<'a> {
                 "a token is limited to 1 to {max} sites; without sites it is for all"
             )));
         }
+        if rate_per_s.is_some_and(|rate| rate < 1 || rate > limits::TOKEN_RATE_PER_S_MAX) {
+            let max = limits::TOKEN_RATE_PER_S_MAX;
+            return Err(AdministrationError::Invalid(format!(
+                "a token has a rate of 1 to {max} requests a second"
+            )));
+        }
         let secret = keys::token()?;
         let hash = token_hash(&secret);
-        let token = NewToken { name, scope, sites, hash, created_ms: self.now_ms };
+        let token = NewToken { name, scope, sites, hash, created_ms: self.now_ms, rate_per_s };
         let token = self.store.token_add(token).await?;
         self.record("token.add", &token_target(&token), None, Some(token_json(&token))).await?;
         Ok((token, secret))
@@ -241,5 +273,5 @@ fn site_json(site: &Site) -> Value {
 }
 
 fn token_json(token: &Token) -> Value {
-    json!({"scope": token.scope.name(), "sites": token.sites})
+    json!({"scope": token.scope.name(), "sites": token.sites, "rate": token.rate_per_s})
 }

@@ -195,29 +195,29 @@ impl Reader {
         Self { store, days, version, now_ms }
     }
 
-    /// As [`Store::cells`].
+    /// As [`Reports::cells`].
     ///
     /// # Errors
-    /// Those of [`Store::cells`].
+    /// Those of [`Reports::cells`].
     pub async fn cells(&self, query: &CellQuery) -> Result<PeriodRows<RouteCell>, StoreError> {
         let Sums { period, rows } = self.answer(Question::Cells, query).await?;
         let rows = rows.into_iter().filter_map(|(route, cell)| Some(RouteCell { route: route?, cell }));
         Ok(PeriodRows { period, rows: rows.collect() })
     }
 
-    /// As [`Store::total`].
+    /// As [`Reports::total`].
     ///
     /// # Errors
-    /// Those of [`Store::total`].
+    /// Those of [`Reports::total`].
     pub async fn total(&self, query: &CellQuery) -> Result<Total, StoreError> {
         let Sums { period, mut rows } = self.answer(Question::Total, query).await?;
         Ok(Total { period, cell: rows.pop().map(|(_, cell)| cell).unwrap_or_default() })
     }
 
-    /// As [`Store::breakdown`].
+    /// As [`Reports::breakdown`].
     ///
     /// # Errors
-    /// Those of [`Store::breakdown`].
+    /// Those of [`Reports::breakdown`].
     pub async fn breakdown(
         &self,
         query: &CellQuery,

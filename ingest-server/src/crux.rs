@@ -1,12 +1,14 @@
 //! Records in the shape of the Chrome UX Report (CrUX) API, computed from the site's own page views.
 //!
-//! `period` has the collection periods, `record` and `history` the two answers. Source of the shape: Google's discovery
-//! document `chromeuxreport:v1`.
+//! `period` has the collection periods, `record` and `history` the two answers. `google` asks Google for its own record.
+//! Source of the shape: Google's discovery document `chromeuxreport:v1`.
 
+mod google;
 mod history;
 mod period;
 mod record;
 
+pub use google::{CruxPages, CruxProblem, CruxSource, GoogleCrux, GoogleMetric, GoogleRecord};
 pub use history::{
     BinSeries, FractionSeries, HistoryAnswer, HistoryRecord, MetricHistory, PercentileSeries, Share, Weeks,
 };

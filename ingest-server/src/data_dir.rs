@@ -12,6 +12,17 @@ pub(crate) const ADMIN_TOKEN: &str = "admin-token";
 /// The file whose lock says that a server runs on the spool.
 const SPOOL_LOCK: &str = "spool.db.lock";
 
+/// The file that marks a folder whose restore has not ended.
+pub const RESTORING: &str = "restore.part";
+
+/// Refuses a folder whose restore has not ended: a start would begin with half of it.
+pub(crate) fn whole(data_dir: &Path) -> Result<(), ServeError> {
+    if data_dir.join(RESTORING).exists() {
+        return Err(ServeError::Restoring { path: data_dir.to_owned() });
+    }
+    Ok(())
+}
+
 /// The files of the folder besides those of the server's health.
 const OURS: [&str; 4] = [EMBEDDED_STORE, SPOOL, SPOOL_LOCK, ADMIN_TOKEN];
 
@@ -24,13 +35,8 @@ pub(crate) fn create(data_dir: &Path) -> Result<(), ServeError> {
 /// Takes the rights on the folder, its files and a store's file elsewhere from all but their owner, and logs on which
 /// others had any. Called once these files are known to be ours.
 pub(crate) fn tighten(data_dir: &Path, database_url: Option<&str>) {
-    let ours: Vec<&str> = OURS.into_iter().chain(health::FILES).collect();
-    let files = ours.iter().map(|name| data_dir.join(name));
-    let elsewhere = match database_url.and_then(StoreUrl::parse) {
-        Some(Ok(StoreUrl::File(path))) => Some(path),
-        _ => None,
-    };
-    let files: Vec<PathBuf> = files.chain(elsewhere).collect();
+    let ours = ours();
+    let files = files(data_dir, database_url);
     let mut loose = private::tighten_files(files.iter().map(PathBuf::as_path));
     loose.extend(private::tighten_folder(data_dir, &ours));
     let names = |loose: &[Loose]| {
@@ -51,6 +57,26 @@ pub(crate) fn tighten(data_dir: &Path, database_url: Option<&str>) {
             "other users of this machine may read the data; remove their rights with chmod"
         );
     }
+}
+
+fn ours() -> Vec<&'static str> {
+    OURS.into_iter().chain(health::FILES).collect()
+}
+
+/// The files of the folder, and a store's file elsewhere.
+fn files(data_dir: &Path, database_url: Option<&str>) -> Vec<PathBuf> {
+    let elsewhere = match database_url.and_then(StoreUrl::parse) {
+        Some(Ok(StoreUrl::File(path))) => Some(path),
+        _ => None,
+    };
+    ours().into_iter().map(|name| data_dir.join(name)).chain(elsewhere).collect()
+}
+
+/// Returns the folder and the files that others than their owner may access. Changes nothing.
+pub(crate) fn loose(data_dir: &Path, database_url: Option<&str>) -> Vec<PathBuf> {
+    let folder = private::is_loose(data_dir).then(|| data_dir.to_owned());
+    let files = files(data_dir, database_url);
+    folder.into_iter().chain(private::loose_files(files.iter().map(PathBuf::as_path))).collect()
 }
 
 /// Identifies the server of a data folder among those that share tasks, so that a restart goes on with the tasks of the

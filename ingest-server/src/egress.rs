@@ -1,4 +1,4 @@
-//! The only outbound connections of the server: notices of alerts, by HTTP and by mail.
+//! The only outbound connections of the server: notices of alerts, by HTTP and by mail, and questions to Google's CrUX API.
 //!
 //! Every connection goes to an address that [`Guard`] has checked, because a name can have another address the next time.
 //! Redirects and proxies are off, times and answers are bounded.
@@ -14,7 +14,7 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use std::error::Error as _;
 use std::sync::Arc;
 use std::time::Duration;
-use url::Url;
+use url::{Host, Url};
 
 /// Why something was not delivered. `Display` says it without the address, which may hold a secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -76,6 +76,26 @@ impl Egress {
         Ok(Self { http, guard })
     }
 
+    /// Checks whether a receiver may be connected to and has an address. Connects to nothing.
+    ///
+    /// # Errors
+    /// If its address is refused, or its name has none.
+    pub async fn check(&self, url: &Url) -> Result<(), EgressError> {
+        self.guard.check(url)?;
+        match url.host() {
+            Some(Host::Domain(name)) => bounded(self.guard.resolve(name, 0)).await.map(drop),
+            _ => Ok(()),
+        }
+    }
+
+    /// Checks whether a mail server may be connected to and has an address. Connects to nothing.
+    ///
+    /// # Errors
+    /// If its address is refused, or its name has none.
+    pub async fn check_mail(&self, to: &MailTo) -> Result<(), EgressError> {
+        bounded(to.addresses(&self.guard)).await.map(drop)
+    }
+
     /// Posts JSON. Success is a status of 200 to 299.
     ///
     /// # Errors
@@ -86,12 +106,7 @@ impl Egress {
         headers: &[(&'static str, String)],
         body: String,
     ) -> Result<(), EgressError> {
-        self.guard.check(url)?;
-        let mut request = self.http.post(url.clone()).header("content-type", "application/json").body(body);
-        for (name, value) in headers {
-            request = request.header(*name, value);
-        }
-        let mut response = request.send().await.map_err(|error| EgressError::Failed(cause(&error)))?;
+        let mut response = self.send(url, headers, body).await?;
         let status = response.status();
         if status.is_success() {
             return Ok(());
@@ -107,15 +122,56 @@ impl Egress {
         Err(EgressError::Status { status: status.as_u16(), said })
     }
 
+    /// Posts JSON, and returns the status of the answer with its body.
+    ///
+    /// # Errors
+    /// If the address is refused, no answer arrives in time, or the answer has more than `bytes_max` bytes.
+    pub async fn ask(
+        &self,
+        url: &Url,
+        headers: &[(&'static str, String)],
+        body: String,
+        bytes_max: usize,
+    ) -> Result<(u16, Vec<u8>), EgressError> {
+        let mut response = self.send(url, headers, body).await?;
+        let mut answer = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| EgressError::Failed(cause(&error)))? {
+            if chunk.len() > bytes_max - answer.len() {
+                return Err(EgressError::Failed(format!("the answer has more than {bytes_max} bytes")));
+            }
+            answer.extend_from_slice(&chunk);
+        }
+        Ok((response.status().as_u16(), answer))
+    }
+
+    async fn send(
+        &self,
+        url: &Url,
+        headers: &[(&'static str, String)],
+        body: String,
+    ) -> Result<reqwest::Response, EgressError> {
+        self.guard.check(url)?;
+        let mut request = self.http.post(url.clone()).header("content-type", "application/json").body(body);
+        for (name, value) in headers {
+            request = request.header(*name, value);
+        }
+        request.send().await.map_err(|error| EgressError::Failed(cause(&error)))
+    }
+
     /// Sends a letter.
     ///
     /// # Errors
     /// If the address is refused, or nothing was delivered in time.
     pub async fn mail(&self, to: &MailTo, letter: &Letter) -> Result<(), EgressError> {
-        let time = Duration::from_millis(limits::NOTICE_TIME_MS_MAX);
-        let sent = tokio::time::timeout(time, to.send(&self.guard, letter)).await;
-        sent.unwrap_or_else(|_| Err(EgressError::Failed("no answer in time".to_owned())))
+        bounded(to.send(&self.guard, letter)).await
     }
+}
+
+/// Ends a work that takes too long.
+async fn bounded<T>(work: impl Future<Output = Result<T, EgressError>>) -> Result<T, EgressError> {
+    let time = Duration::from_millis(limits::NOTICE_TIME_MS_MAX);
+    let done = tokio::time::timeout(time, work).await;
+    done.unwrap_or_else(|_| Err(EgressError::Failed("no answer in time".to_owned())))
 }
 
 /// Returns the root cause of an error. Omits the URL.

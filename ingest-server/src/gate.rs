@@ -5,18 +5,21 @@
 //! - `counts`: page views within a value
 //! - `baseline`: the page views that an increase is relative to
 //! - `compared`: both sides of an increase
+//! - `release`: a release and the one before, for alerts
 //! - `answer`: the verdict on a budget, for the answer and for violations
 
 mod answer;
 mod baseline;
 mod compared;
 mod counts;
+mod release;
 mod standing;
 #[cfg(test)]
 mod tests;
 
 pub use answer::{BaselineReport, BudgetReport, IncreaseReport};
-pub use standing::{Standing, exact_routes, filters_of, key_of, routes_of, standing};
+pub use release::{ReleaseVerdict, compare_releases};
+pub use standing::{Measured, Standing, exact_routes, filters_of, key_of, routes_of, standing, with_values};
 
 use crate::intake::lookup;
 use crate::report::{PeriodReport, Range};
@@ -60,6 +63,29 @@ pub struct GateReport {
     budgets: Vec<BudgetReport>,
     /// Limits in the file of another tool that page views cannot judge.
     not_evaluated: Vec<NotEvaluatedReport>,
+}
+
+impl GateReport {
+    /// Returns the verdict: `pass`, `fail` or `inconclusive`.
+    #[must_use]
+    pub const fn verdict(&self) -> &'static str {
+        self.verdict
+    }
+
+    /// Returns the verdict of each budget in a sentence.
+    #[must_use]
+    pub fn reasons(&self) -> String {
+        let reasons = self.budgets.iter().map(|budget| {
+            let [verdict, metric, why] = [budget.verdict, budget.metric, budget.reason.as_str()];
+            format!(
+                "{verdict}: {metric} p{} of {}: {why}; {}",
+                budget.percentile,
+                budget.route,
+                budget.evidence()
+            )
+        });
+        reasons.collect::<Vec<_>>().join("; ")
+    }
 }
 
 /// A limit that page views cannot judge.

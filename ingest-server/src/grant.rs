@@ -109,6 +109,7 @@ mod tests {
             sites: None,
             hash: [id as u8; 32],
             created_ms: 0,
+            rate_per_s: None,
         }
     }
 

@@ -11,6 +11,7 @@ pub mod closed_days;
 pub mod comparison;
 pub mod crux;
 mod data_dir;
+pub mod diagnosis;
 pub mod directory;
 pub mod egress;
 pub mod gate;
@@ -36,7 +37,10 @@ pub mod standing;
 mod store_url;
 pub mod telemetry;
 pub mod timeline;
+pub mod tls;
 
+pub use data_dir::RESTORING;
+pub use http::base_path::BasePath;
 pub use http::client::HeaderName;
 pub use http::connection::ConnectionLimits;
 pub use store_url::StoreUrl;
@@ -61,6 +65,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use telemetry::Telemetry;
 use telemetry::process::Disk;
+use tls::Tls;
 use tokio::runtime::{Handle, Runtime};
 use tokio::sync::watch;
 
@@ -94,6 +99,8 @@ pub struct Config {
     pub demo: bool,
     /// Keeps page views of bots (crawlers, uptime checks, automated browsers).
     pub keep_bots: bool,
+    /// Says in `/healthz` that load tests may send to this server.
+    pub load_test: bool,
     /// Rate limit of one client network, in beacons per second; 0 for no limit.
     pub client_rate: u32,
     /// Limits on connections.
@@ -118,10 +125,16 @@ pub struct Config {
     pub first_token: FirstToken,
     /// The channels of alerts.
     pub alerts: Arc<Channels>,
+    /// The key of Google's CrUX API; without it, Google is not asked.
+    pub crux: Option<crux::CruxSource>,
     /// Pause between two looks at standing budgets.
     pub standing_every: Duration,
     /// The address of the dashboard in notices of alerts; `None` if unknown.
     pub public_url: Option<String>,
+    /// The certificate; `None` for http.
+    pub tls: Option<Arc<Tls>>,
+    /// The path that a proxy passes on before those of the server.
+    pub base_path: BasePath,
 }
 
 /// Delivery of the first start's token to the owner.
@@ -162,6 +175,14 @@ pub enum ServeError {
         /// The system's error.
         reason: std::io::Error,
     },
+    /// A restore of the data folder has not ended.
+    #[error(
+        "the restore of {} has not ended; run the same `fieldvitals restore` again, which begins anew", path.display()
+    )]
+    Restoring {
+        /// The folder.
+        path: PathBuf,
+    },
     /// The file of the first token cannot be written.
     #[error("the first token cannot be written to {}: {reason}; choose a token with FIELDVITALS_ADMIN_TOKEN", path.display())]
     AdminToken {
@@ -193,6 +214,9 @@ pub enum ServeError {
     /// The HTTP server failed.
     #[error("the HTTP server failed: {0}")]
     Http(std::io::Error),
+    /// The connections to Google's CrUX API cannot be set up.
+    #[error("Google's CrUX API cannot be asked: {0}")]
+    Crux(egress::EgressError),
     /// The connections for alerts cannot be set up.
     #[error(
         "alerts cannot be delivered: {0}; the system's certificates are needed (on Debian: apt-get install ca-certificates)"
@@ -280,6 +304,7 @@ struct Needs {
 impl Needs {
     async fn open(config: &Config, address: SocketAddr) -> Result<Self, ServeError> {
         data_dir::create(&config.data_dir)?;
+        data_dir::whole(&config.data_dir)?;
         let store = await_store(config, address).await?;
         let opened = Self::open_on(config, Arc::clone(&store)).await;
         match opened {
@@ -399,7 +424,8 @@ impl Server {
         SockRef::from(&listener).listen(limits::CONNECTIONS_WAITING_MAX).map_err(refused)?;
         listener.set_nonblocking(true).map_err(refused)?;
         let address = listener.local_addr().map_err(refused)?;
-        let starting = http::starting::serve(listener).map_err(ServeError::Http)?;
+        let tls = config.tls.as_ref().map(|tls| tls.acceptor().clone());
+        let starting = http::starting::serve(listener, tls).map_err(ServeError::Http)?;
         match Needs::open(config, address).await {
             Ok(needs) => Ok(OpenServer { config: config.clone(), address, starting, needs }),
             Err(error) => {
@@ -461,8 +487,8 @@ impl Server {
         for name in site_vitals.unknown(&directory) {
             tracing::warn!(name, "--metrics-site names no site; /metrics has its vitals once there is one");
         }
-        for (channel, site) in unknown_sites(&config.alerts, &sites) {
-            tracing::warn!(channel, site, "a channel of alerts names a site that there is not");
+        for (by, site) in unknown_sites(&config.alerts, &sites) {
+            tracing::warn!(by, site, "the file of channels names a site that there is not");
         }
         let watch = Watch::new(
             (Arc::clone(&store), Arc::clone(&directory)),
@@ -472,6 +498,8 @@ impl Server {
             config.retention.raw_days,
             holder,
         );
+        let google_crux = config.crux.map(crux::GoogleCrux::new).transpose().map_err(ServeError::Crux)?;
+        let google_crux = google_crux.map(Arc::new);
         let state = http::State {
             spool: spool.clone(),
             directory: Arc::clone(&directory),
@@ -485,6 +513,7 @@ impl Server {
             closed_days: Arc::new(ClosedDays::new(config.answers_bytes / 2)),
             live: Arc::new(live::Live::new(Handle::current())),
             sign_ins: http::sign_in::SignIns::default(),
+            token_rates: http::token_rate::TokenRates::default(),
             maintenance: Arc::clone(&maintenance),
             telemetry,
             health,
@@ -492,9 +521,13 @@ impl Server {
             data_dir: config.data_dir,
             started_ms: clock::now_ms(),
             outbox: Arc::clone(&outbox),
-            kept_days: config.retention.raw_days,
+            retention: config.retention,
+            google_crux,
             demo: config.demo,
             keep_bots: config.keep_bots,
+            load_test: config.load_test,
+            tls: config.tls,
+            base_path: config.base_path,
         };
         tokio::task::spawn_blocking(intake::bots::prepare);
         let http = http::serve(state, listener?).map_err(ServeError::Http)?;
@@ -562,16 +595,12 @@ impl Server {
     }
 }
 
-/// Returns the sites that channels name and that there are not, each with its channel.
+/// Returns the sites that the file of channels names and that there are not, each with what names it.
 fn unknown_sites<'a>(
     channels: &'a Channels,
     sites: &'a [Arc<Site>],
 ) -> impl Iterator<Item = (&'a str, &'a str)> {
-    let named = channels
-        .all()
-        .iter()
-        .flat_map(|channel| channel.sites.iter().map(move |site| (&*channel.name, &**site)));
-    named.filter(|(_, name)| sites.iter().all(|site| site.name != *name))
+    channels.named_sites().filter(|(_, name)| sites.iter().all(|site| site.name != *name))
 }
 
 /// Reduces the limit of connections to the available file handles.
@@ -604,7 +633,7 @@ async fn first_start(store: &dyn Store, config: &Config) -> Result<FirstStart, S
     };
     let hash = directory::token_hash(&secret);
     let name = "first start".to_owned();
-    let token = NewToken { name, scope: Scope::Admin, sites: None, hash, created_ms };
+    let token = NewToken { name, scope: Scope::Admin, sites: None, hash, created_ms, rate_per_s: None };
     // Writes the secret before the store has the token: without the secret, the API of the store would be
     // inaccessible.
     let made = match config.first_token {

@@ -31,6 +31,8 @@ pub const CONNECTIONS_MIN: usize = 16;
 pub const HEAD_BYTES_MAX: usize = 16 * 1024;
 /// Timeout of a request's head, from its first byte, in milliseconds.
 pub const HEAD_TIME_MS_MAX: u64 = 5_000;
+/// Pause between two looks at the files of the certificate, in milliseconds: they are two short files.
+pub const TLS_LOOK_MS: u64 = 5_000;
 /// Bytes that the server reads and discards after the last response of a connection, so that the client can read the
 /// response.
 pub const LINGER_BYTES_MAX: usize = 1024 * 1024;
@@ -104,6 +106,14 @@ pub const CRUX_VIEWS_MAX: u64 = 30_000;
 pub const CRUX_PERIODS_MAX: usize = 40;
 /// Bytes of a request in the shape of CrUX: a URL and the names of all metrics.
 pub const CRUX_BODY_BYTES_MAX: usize = 16 * 1024;
+/// Bytes of an answer of Google's CrUX API; a record has about 3 kB.
+pub const CRUX_ANSWER_BYTES_MAX: usize = 64 * 1024;
+/// Answers of Google's CrUX API in memory.
+pub const CRUX_KEPT_MAX: u64 = 256;
+/// Seconds for which a record of Google's is kept. Google renews records once a day.
+pub const CRUX_KEPT_S: u64 = 86_400;
+/// Seconds for which a refusal of Google's is kept. Its quota is that of a minute.
+pub const CRUX_PROBLEM_KEPT_S: u64 = 60;
 /// Values with a line of their own in one series.
 pub const SERIES_TOP_MAX: usize = 20;
 /// Percentiles in one series: steps × lines × metrics. Each is of a histogram of about 2.4 kB.
@@ -177,7 +187,7 @@ pub const CHANNELS_MAX: usize = 32;
 pub const CHANNELS_BYTES_MAX: u64 = 64 * 1024;
 /// Bytes of the name of a channel.
 pub const CHANNEL_NAME_BYTES_MAX: usize = 64;
-/// Notices that are delivered at a time.
+/// Notices to one channel that are delivered at a time.
 pub const NOTICES_SENDING_MAX: u32 = 16;
 /// Time of a delivery, in milliseconds, from the name of the host to the status of the answer.
 pub const NOTICE_TIME_MS_MAX: u64 = 8_000;
@@ -191,6 +201,12 @@ pub const NOTICE_ATTEMPTS_MAX: u32 = 60;
 pub const NOTICE_ANSWER_BYTES_MAX: usize = 200;
 /// Longest snooze of an alert, in minutes: 30 days.
 pub const SNOOZE_MINUTES_MAX: i64 = 30 * 24 * 60;
+/// Requests a second of an API token without a rate of its own. A dashboard makes about 15 in a burst, a script one at a time.
+pub const TOKEN_RATE_PER_S: u32 = 100;
+/// The highest rate of an API token, in requests a second.
+pub const TOKEN_RATE_PER_S_MAX: u32 = 100_000;
+/// Burst of an API token, in seconds of its rate.
+pub const TOKEN_BURST_S: u32 = 10;
 /// Bytes of the body of a change of an alert.
 pub const ALERT_CHANGE_BYTES_MAX: usize = 1_024;
 

@@ -43,6 +43,8 @@ reasons! {
         Late "late" "Send a page view within 48 hours of its start.",
         /// A bot made the page view.
         Bot "bot" "Visits of programs (crawlers, checks, driven or headless browsers) are not kept. `fieldvitals serve --bots keep` keeps them, for tests of your own.",
+        /// A body of another library without a web vital, such as an event or a log.
+        NoMetric "no_metric" "Nothing to do: libraries that measure more than web vitals send such bodies. See docs/formats.md.",
     }
 }
 
@@ -107,7 +109,7 @@ reasons! {
     /// Reason for which a body is not a valid beacon.
     Invalid {
         /// Not JSON, or JSON of another shape.
-        Malformed "malformed" "See docs/wire-format.md for the shape of a beacon.",
+        Malformed "malformed" "See docs/wire-format.md for the shape of a beacon, docs/formats.md for those of other libraries.",
         /// Not UTF-8.
         NotUtf8 "not_utf8" "Send JSON in UTF-8.",
         /// A wire format version that this server does not support.

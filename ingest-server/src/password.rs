@@ -51,7 +51,14 @@ pub fn token_of(password: &str, created_ms: i64) -> Result<NewToken, PasswordErr
     getrandom::fill(&mut salt)?;
     let salt = URL_SAFE_NO_PAD.encode(salt);
     let hash = token_hash(&secret(password, &salt).map_err(PasswordError::Hash)?);
-    Ok(NewToken { name: format!("{NAME}{salt}"), scope: Scope::Admin, sites: None, hash, created_ms })
+    Ok(NewToken {
+        name: format!("{NAME}{salt}"),
+        scope: Scope::Admin,
+        sites: None,
+        hash,
+        created_ms,
+        rate_per_s: None,
+    })
 }
 
 /// Returns whether a token is a password.
@@ -103,6 +110,7 @@ mod tests {
             sites: new.sites,
             hash: new.hash,
             created_ms: 0,
+            rate_per_s: None,
         };
         assert!(is_password(&token) && matches(&token, "correct horse"));
         assert!(!matches(&token, "correct horsf") && !matches(&token, ""));

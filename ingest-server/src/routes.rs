@@ -4,15 +4,18 @@
 //! - `learn`: finds the groups, without IO
 //! - this file: reads pages from the store
 //! - `report`: the suggestions as JSON
+//! - `preview`: what route rules would name
 //! - `auto`: adds certain groups during maintenance
 //! - `rebuild`: gives past page views the routes of the present
 
 pub mod auto;
 pub mod learn;
+mod preview;
 pub mod rebuild;
 mod report;
 mod tree;
 
+pub use preview::{PreviewReport, RuleReport, preview};
 pub use report::{ApartReport, GroupReport, PresentReport, SuggestionsReport};
 pub use tree::Page;
 

@@ -1,20 +1,24 @@
 //! Standing budgets: judges the budgets that are kept on the server again and again, and opens and resolves violations and
-//! alerts. Also watches for sites that stop sending.
+//! alerts. Also watches for sites that stop sending, for releases that are worse, and for unusual hours.
 //!
-//! One server of several does it ([`Store::lease`]). A look at a site has three steps: violations, the state of the site,
+//! One server of several does it ([`Alerting::lease`]). A look at a site has three steps: violations, the state of the site,
 //! alerts. Each can be repeated, and alerts follow from the state, so a look that was cut short is completed by the next.
 
+mod release;
+mod season;
 mod sequence;
 mod silence;
 mod what_if;
 
+pub use release::Releases;
+pub use season::Season;
 pub use sequence::{Sequence, State};
 pub use what_if::{Episode, Replay, Simulated, what_if};
 
 use crate::alert::Channels;
 use crate::clock::now_ms;
 use crate::directory::Directory;
-use crate::gate::{self, Standing};
+use crate::gate::{self, Measured, Standing};
 use crate::limits;
 use crate::report::time_text;
 use crate::spool::Spool;
@@ -28,7 +32,8 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use vitals::budget::Budget;
-use vitals::metric::Metrics;
+use vitals::gate::Verdict;
+use vitals::metric::{Metrics, Value};
 
 /// The name of the lease.
 const TASK: &str = "standing budgets";
@@ -50,7 +55,7 @@ const SILENT: &str = "silent";
 const VIOLATIONS_MAX: u32 = 2 * vitals::limits::BUDGETS_MAX as u32;
 
 /// What the server keeps about a site between two looks, as JSON.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SiteState {
     /// The version of the budget file.
     pub version: i64,
@@ -60,10 +65,32 @@ pub struct SiteState {
     pub budgets: Vec<Watched>,
     /// Start of the silence, UTC milliseconds; `None` while the site sends.
     pub silent_since_ms: Option<i64>,
+    /// The releases, and which of them leads.
+    #[serde(default)]
+    pub releases: Releases,
+    /// The last weeks.
+    #[serde(default)]
+    pub season: Season,
+    /// Regressions and anomalies that are not over.
+    #[serde(default)]
+    pub conditions: Vec<Condition>,
+}
+
+/// A regression or an anomaly. Its alert is a warning: nobody has promised that it does not occur.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Condition {
+    /// The key of its alert.
+    pub key: String,
+    /// When it began, UTC milliseconds.
+    pub since_ms: i64,
+    /// One line.
+    pub summary: String,
+    /// The evidence, as JSON.
+    pub details: String,
 }
 
 /// A standing budget.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Watched {
     /// The key of its violations.
     pub key: String,
@@ -71,6 +98,31 @@ pub struct Watched {
     pub max: u32,
     /// Its running sequence.
     pub sequence: Sequence,
+    /// The numbers of the last verdict; `None` before one, and after a change of the limit.
+    #[serde(default)]
+    pub decided: Option<Decided>,
+}
+
+/// The numbers that decided a verdict. The sequence after the verdict starts without page views, so they are kept.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Decided {
+    /// Time of the verdict, UTC milliseconds.
+    pub at_ms: i64,
+    /// Start of the page views, UTC milliseconds.
+    pub from_ms: i64,
+    /// Counts and percentile.
+    pub measured: Measured,
+}
+
+impl Watched {
+    /// Takes a look. `kept_days` is the retention of page views.
+    fn look(&mut self, look: &Standing, now_ms: i64, kept_days: u32) {
+        if look.verdict != Verdict::Inconclusive {
+            let from_ms = self.sequence.from_ms;
+            self.decided = Some(Decided { at_ms: now_ms, from_ms, measured: look.report.counted() });
+        }
+        self.sequence.look(look.verdict, now_ms, kept_days);
+    }
 }
 
 impl SiteState {
@@ -84,19 +136,18 @@ impl SiteState {
     }
 
     /// Follows a version of the budget file. Returns the keys of withdrawn budgets.
-    pub fn follow(&mut self, version: i64, budgets: &[Budget], now_ms: i64) -> HashSet<String> {
+    pub fn follow(&mut self, version: i64, budgets: &[(Budget, Value)], now_ms: i64) -> HashSet<String> {
         self.version = version;
         let mut before: HashMap<String, Watched> =
             self.budgets.drain(..).map(|watched| (watched.key.clone(), watched)).collect();
-        for budget in budgets {
-            let Some(max) = budget.limit.max() else { continue };
+        for (budget, max) in budgets {
             let (key, max) = (gate::key_of(budget), max.micros());
-            let sequence = match before.remove(&key) {
-                None => Sequence::new(now_ms),
-                Some(watched) if watched.max == max => watched.sequence,
-                Some(watched) => watched.sequence.restarted(now_ms),
+            let (sequence, decided) = match before.remove(&key) {
+                None => (Sequence::new(now_ms), None),
+                Some(watched) if watched.max == max => (watched.sequence, watched.decided),
+                Some(watched) => (watched.sequence.restarted(now_ms), None),
             };
-            self.budgets.push(Watched { key, max, sequence });
+            self.budgets.push(Watched { key, max, sequence, decided });
         }
         before.into_keys().collect()
     }
@@ -188,7 +239,7 @@ impl Watch {
             && !self.is_seen(site.id, &version, applied.version)
         {
             let budgets = match vitals::budget::parse(&applied.text) {
-                Ok(file) => file.budgets,
+                Ok(file) => gate::with_values(file),
                 Err(error) => {
                     tracing::warn!(site = site.name, version = applied.version, %error, "kept budgets cannot be read");
                     return Ok(());
@@ -197,7 +248,7 @@ impl Watch {
             let withdrawn = state.follow(applied.version, &budgets, now_ms);
             looks = gate::standing(store, site, &budgets, &state.starts(), now_ms).await?;
             for (watched, look) in state.budgets.iter_mut().zip(&looks) {
-                watched.sequence.look(look.verdict, now_ms, self.kept_days);
+                watched.look(look, now_ms, self.kept_days);
             }
             state.judged_ms = now_ms;
             let mut judgements = self.withdrawn(site.id, &withdrawn).await?;
@@ -205,6 +256,7 @@ impl Watch {
             store.judgements(site.id, now_ms, &judgements).await?;
         }
         self.listen(site.id, &mut state, now_ms).await?;
+        self.compare(site, &mut state, now_ms).await?;
         if state != before {
             let text = serde_json::to_string(&state).unwrap_or_default();
             store.standing_put(site.id, &text).await?;
@@ -229,8 +281,9 @@ impl Watch {
         if keys.is_empty() {
             return Ok(Vec::new());
         }
-        let open = self.store.violations(site, true, 0, VIOLATIONS_MAX).await?;
-        let of = open.into_iter().map(|violation| violation.judgement);
+        // Dismissed ones are between the open and the resolved ones.
+        let all = self.store.violations(site, false, 0, VIOLATIONS_MAX).await?;
+        let of = all.into_iter().filter(|one| one.resolved_ms.is_none()).map(|violation| violation.judgement);
         Ok(of
             .filter(|judgement| keys.contains(&judgement.key))
             .map(|judgement| Judgement { broken: Some(false), ..judgement })
@@ -240,10 +293,7 @@ impl Watch {
     /// Finds whether a site is silent.
     async fn listen(&self, site: SiteId, state: &mut SiteState, now_ms: i64) -> Result<(), StoreError> {
         // After a start visitors need time to come back, and a backlog may have their page views.
-        if self.began.elapsed() < self.every * SILENT_ROUNDS
-            || self.spool.age_ms() > BACKLOG_AGE_MS
-            || self.spool.held().iter().any(|held| held.site == site)
-        {
+        if self.began.elapsed() < self.every * SILENT_ROUNDS || self.is_behind(site) {
             return Ok(());
         }
         let end_ms = (now_ms.div_euclid(HOUR_MS) + 1) * HOUR_MS;
@@ -264,6 +314,33 @@ impl Watch {
             (_, since_ms) => since_ms,
         };
         Ok(())
+    }
+
+    /// Finds worse releases and unusual hours.
+    async fn compare(&self, site: &Site, state: &mut SiteState, now_ms: i64) -> Result<(), StoreError> {
+        if self.is_behind(site.id) {
+            return Ok(());
+        }
+        let store = self.store.as_ref();
+        // Sites take turns within an hour.
+        let stagger_ms = site.id.0.rem_euclid(60) * 60_000;
+        let SiteState { releases, season, conditions, .. } = state;
+        if !self.channels.has_regressions(&site.name) {
+            conditions.retain(|condition| !condition.key.starts_with(release::KEY));
+        } else if releases.is_due(now_ms, stagger_ms) {
+            release::look(store, site, (releases, conditions), now_ms).await?;
+        }
+        if self.channels.has_anomalies(&site.name) {
+            season::look(store, site, (season, conditions), (now_ms, stagger_ms)).await?;
+        } else {
+            conditions.retain(|condition| !condition.key.starts_with(season::KEY));
+        }
+        Ok(())
+    }
+
+    /// Whether page views of a site may wait in the spool.
+    fn is_behind(&self, site: SiteId) -> bool {
+        self.spool.age_ms() > BACKLOG_AGE_MS || self.spool.held().iter().any(|held| held.site == site)
     }
 
     /// Opens and resolves alerts, so that they agree with the state.
@@ -287,15 +364,42 @@ impl Watch {
             self.store.alert_change(site.id, alert.id, now_ms, &AlertChange::Resolve { by: None }).await?;
         }
         for (key, since_ms, content) in wanted {
-            let is_open = open.iter().any(|alert| alert.alert.key == key && alert.alert.since_ms == since_ms);
-            let Some(content) = content.filter(|_| !is_open) else { continue };
-            let (is_warning, summary, details) = content;
+            let Some((is_warning, summary, details)) = content else { continue };
+            let same = open.iter().find(|alert| alert.alert.key == key && alert.alert.since_ms == since_ms);
+            if let Some(alert) = same {
+                if alert.alert.is_warning && !is_warning {
+                    self.raise(site, alert, &details, now_ms).await?;
+                }
+                continue;
+            }
             let alert = NewAlert { key, since_ms, is_warning, summary, details: details.to_string() };
             let ended_ms = self.last_end(site.id, &alert.key).await?;
             let notices = self.channels.notices(&site.name, is_warning, now_ms, ended_ms);
             if let Some(id) = self.store.alert_open(site.id, now_ms, &alert, &notices).await? {
                 tracing::warn!(site = site.name, alert = id, "an alert is open: {}", alert.summary);
             }
+        }
+        Ok(())
+    }
+
+    /// Makes an error of an open warning, because the severity of its budget was raised.
+    async fn raise(
+        &self,
+        site: &Site,
+        alert: &Alert,
+        details: &serde_json::Value,
+        now_ms: i64,
+    ) -> Result<(), StoreError> {
+        let from_ms = alert.snoozed_until_ms.map_or(now_ms, |until_ms| until_ms.max(now_ms));
+        let notices = self.channels.notices(&site.name, false, from_ms, None);
+        let change = AlertChange::Raise { details: details.to_string(), notices };
+        if self.store.alert_change(site.id, alert.id, now_ms, &change).await? {
+            tracing::warn!(
+                site = site.name,
+                alert = alert.id,
+                "a warning became an error: {}",
+                alert.alert.summary
+            );
         }
         Ok(())
     }
@@ -322,6 +426,11 @@ fn wanted(state: &SiteState, looks: &[Standing]) -> Vec<(String, i64, Option<Con
             wanted.push((format!("budget {}", watched.key), watched.sequence.since_ms, content));
         }
     }
+    for condition in &state.conditions {
+        let details = serde_json::from_str(&condition.details).unwrap_or_default();
+        let content = (true, condition.summary.clone(), details);
+        wanted.push((condition.key.clone(), condition.since_ms, Some(content)));
+    }
     if let Some(since_ms) = state.silent_since_ms {
         let since = time_text(since_ms);
         let summary = format!("no page view since {since}");
@@ -335,8 +444,8 @@ fn wanted(state: &SiteState, looks: &[Standing]) -> Vec<(String, i64, Option<Con
 mod tests {
     use super::*;
 
-    fn budgets(text: &str) -> Vec<Budget> {
-        vitals::budget::parse(text).unwrap().budgets
+    fn budgets(text: &str) -> Vec<(Budget, Value)> {
+        gate::with_values(vitals::budget::parse(text).unwrap())
     }
 
     #[test]
@@ -346,6 +455,10 @@ mod tests {
         let mut state = SiteState::default();
         assert!(state.follow(1, &budgets(&format!("{one}{two}")), 1_000).is_empty());
         state.budgets[1].sequence.state = State::Broken;
+        let measured = Measured { n: 400, within: 0, measured: Some(312.5), interval: Some([300.0, 320.25]) };
+        state.budgets[1].decided = Some(Decided { at_ms: 1_000, from_ms: 0, measured });
+        let text = serde_json::to_string(&state).unwrap();
+        assert_eq!(serde_json::from_str::<SiteState>(&text).unwrap(), state);
         let before = state.budgets.clone();
         assert!(state.follow(2, &budgets(&format!("{two}{one}")), 2_000).is_empty());
         assert_eq!(state.budgets, [before[1].clone(), before[0].clone()], "the order does not matter");
@@ -354,6 +467,11 @@ mod tests {
         let Sequence { state: kept, since_ms, from_ms } = state.budgets[0].sequence;
         assert_eq!((kept, since_ms), (State::Broken, 1_000), "another limit is the same promise");
         assert_eq!(from_ms, Sequence::new(3_000).from_ms, "judged anew");
+        assert_eq!(
+            (before[1].decided.is_some(), &state.budgets[0].decided),
+            (true, &None),
+            "of another limit"
+        );
         let text = serde_json::to_string(&state).unwrap();
         assert_eq!(serde_json::from_str::<SiteState>(&text).unwrap(), state);
     }

@@ -1,5 +1,6 @@
 //! Parses `--database-url` and opens the store.
 
+use fieldvitals_store::diagnosis::Finding;
 use fieldvitals_store::{Store, StoreError};
 use fieldvitals_store_postgres::{PostgresStore, Spread};
 use fieldvitals_store_sqlite::SqliteStore;
@@ -51,6 +52,14 @@ impl StoreUrl {
                 transient: false,
             }),
             Self::Postgres(url) => fieldvitals_store_postgres::spread(url).await,
+        }
+    }
+
+    /// Examines the store for `fieldvitals doctor`. Changes nothing, and creates nothing.
+    pub async fn diagnose(&self, now_ms: i64, kept_days: u32) -> Vec<Finding> {
+        match self {
+            Self::File(path) => fieldvitals_store_sqlite::diagnose(path, now_ms, kept_days).await,
+            Self::Postgres(url) => fieldvitals_store_postgres::diagnose(url, now_ms, kept_days).await,
         }
     }
 

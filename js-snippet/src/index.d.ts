@@ -90,7 +90,7 @@ export interface Options {
   site: string;
   /** Your fieldvitals server, such as `https://vitals.example`. */
   host: string;
-  /** The URL for beacons. Default: `/v1/beacon` of the host. */
+  /** The URL for beacons. Default: `v1/beacon` under the host. */
   endpoint?: string;
   /** The route of the first page view. */
   route?: string;

@@ -47,7 +47,7 @@
   // A frame of `srcdoc` has no host; its page is its parent's.
   const bareUrl = () => (location.host ? location : parent.location).href.split(/[?#]/)[0];
   let path = bareUrl();
-  const endpoint = data.endpoint || beside("/v1/beacon");
+  const endpoint = data.endpoint || beside("v1/beacon");
   // The page's calls: name, arguments and time.
   const calls = [];
   const queue = [];

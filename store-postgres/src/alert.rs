@@ -138,12 +138,36 @@ pub(crate) async fn change(
         .bind(id)
         .bind(now_ms)
         .bind(by.as_deref()),
+        AlertChange::Raise { details, .. } => query(
+            "/* alert.raise */ update alert set is_warning = false, details = $3, acknowledged_ms = null, \
+             acknowledged_by = null \
+             where site_id = $1 and alert_id = $2 and resolved_ms is null and is_warning",
+        )
+        .bind(site.0)
+        .bind(id)
+        .bind(details.as_str()),
     };
     if statement.execute(&mut *connection).await.map_err(failed(WRITING))?.rows_affected() == 0 {
         return Ok(false);
     }
     match change {
         AlertChange::Acknowledge { .. } => {}
+        AlertChange::Raise { notices, .. } => {
+            for (channel, due_ms) in notices {
+                query(
+                    "/* alert.notice.raise */ insert into alert_notice (site_id, alert_id, channel, event, attempts, due_ms) \
+                     values ($1, $2, $3, 0, 0, $4) on conflict (site_id, alert_id, channel) \
+                     do update set attempts = 0, due_ms = excluded.due_ms",
+                )
+                .bind(site.0)
+                .bind(id)
+                .bind(channel.as_str())
+                .bind(due_ms)
+                .execute(&mut *connection)
+                .await
+                .map_err(failed(WRITING))?;
+            }
+        }
         AlertChange::Snooze { until_ms } => {
             query(
                 "/* alert.notice.remind */ update alert_notice set due_ms = $3, attempts = 0 \
@@ -255,14 +279,17 @@ pub(crate) async fn due(
     store: &PostgresStore,
     now_ms: i64,
     limit: u32,
+    without: &[String],
 ) -> Result<Vec<(SiteId, i64, Notice)>, StoreError> {
     let mut transaction = store.read(READING).await?;
     let rows = query(
         "/* alert.notice.due */ select site_id, alert_id, channel, event, attempts, due_ms, sent_ms, error \
-         from alert_notice where due_ms <= $1 order by due_ms, site_id, alert_id, channel limit $2",
+         from alert_notice where due_ms <= $1 and channel <> all($3) order by due_ms, site_id, alert_id, channel \
+         limit $2",
     )
     .bind(now_ms)
     .bind(i64::from(limit))
+    .bind(without)
     .fetch_all(&mut *transaction)
     .await
     .map_err(failed(READING))?;

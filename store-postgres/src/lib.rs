@@ -17,6 +17,7 @@ mod connection;
 mod copied;
 mod copy;
 mod deploy_mark;
+mod diagnosis;
 mod erase;
 mod error;
 mod facts;
@@ -47,6 +48,7 @@ mod view;
 mod violation;
 
 pub use citus::{Spread, spread};
+pub use diagnosis::diagnose;
 
 use async_trait::async_trait;
 use connection::{Pools, Transaction, background, bounded, question};
@@ -55,12 +57,12 @@ use fieldvitals_store::context::texts::TextKind;
 use fieldvitals_store::rollup::{Difference, Grain};
 use fieldvitals_store::scan::{Gather, ScanQuery, Scanned};
 use fieldvitals_store::{
-    Alert, AlertChange, AppliedBudgets, AuditEntry, CellQuery, ClassViewsQuery, DeployMark, Dimension, Erase,
-    Erased, GroupBy, Judgement, LoadBatch, LoadReport, MaintenanceSummary, Name, NewAlert, NewBudgets,
-    NewSite, NewToken, Notice, PeriodRows, Rebuilt, Reroute, Retention, RetentionEdges, RollupGroup,
-    RouteCell, RouteGroups, SeriesQuery, Site, SiteId, SiteSize, SpoolId, StepCells, Store, StoreError,
-    StoredView, StrataQuery, Stratum, Tally, TallyQuery, Token, TokenId, Total, UrlCounts, ValueCell,
-    Version, Violation,
+    Alert, AlertChange, Alerting, AppliedBudgets, AuditEntry, CellQuery, ClassViewsQuery, DeployMark,
+    Dimension, Erase, Erased, GroupBy, Judgement, LoadBatch, LoadReport, Loading, Maintenance,
+    MaintenanceSummary, Name, NewAlert, NewBudgets, NewSite, NewToken, Notice, PeriodRows, Rebuilt, Reports,
+    Reroute, Retention, RetentionEdges, RollupGroup, RouteCell, RouteGroups, SeriesQuery, Site, SiteId,
+    SiteSize, Sites, SpoolId, StepCells, Store, StoreError, StoredView, StrataQuery, Stratum, Tally,
+    TallyQuery, Token, TokenId, Total, Transfer, UrlCounts, ValueCell, Version, Violation,
 };
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -165,7 +167,7 @@ impl PostgresStore {
 }
 
 #[async_trait]
-impl Store for PostgresStore {
+impl Sites for PostgresStore {
     async fn first_start(
         &self,
         site: NewSite,
@@ -240,6 +242,17 @@ impl Store for PostgresStore {
         bounded(self.bounds.call, audit::list(self, before, limit)).await
     }
 
+    async fn deploy_marks_put(&self, site: SiteId, marks: &[DeployMark]) -> Result<(), StoreError> {
+        bounded(self.bounds.call, deploy_mark::put(self, site, marks)).await
+    }
+
+    async fn deploy_marks(&self, site: SiteId) -> Result<Vec<DeployMark>, StoreError> {
+        bounded(self.bounds.call, deploy_mark::list(self, site)).await
+    }
+}
+
+#[async_trait]
+impl Loading for PostgresStore {
     async fn cursor(&self, site: SiteId, spool: SpoolId) -> Result<u64, StoreError> {
         background(bounded(self.bounds.call, load::cursor(self, site, spool))).await
     }
@@ -258,11 +271,10 @@ impl Store for PostgresStore {
     ) -> Result<Vec<Result<LoadReport, StoreError>>, StoreError> {
         background(load::load(self, pass)).await
     }
+}
 
-    fn has_clock(&self) -> bool {
-        true
-    }
-
+#[async_trait]
+impl Reports for PostgresStore {
     async fn version(&self, site: SiteId) -> Result<Version, StoreError> {
         bounded(self.bounds.call, version::version(self, site)).await
     }
@@ -307,10 +319,6 @@ impl Store for PostgresStore {
         question(bounded(self.bounds.call, urls::urls(self, site, period))).await
     }
 
-    async fn reroute(&self, site: SiteId, moves: Vec<Reroute>) -> Result<u64, StoreError> {
-        background(bounded(self.bounds.load, reroute::reroute(self, site, moves))).await
-    }
-
     async fn strata(&self, query: &StrataQuery) -> Result<Vec<Stratum>, StoreError> {
         question(bounded(self.bounds.call, strata::strata(self, query))).await
     }
@@ -330,15 +338,10 @@ impl Store for PostgresStore {
     async fn view(&self, site: SiteId, id: ViewId) -> Result<Option<StoredView>, StoreError> {
         bounded(self.bounds.call, query::view(self, site, id)).await
     }
+}
 
-    async fn deploy_marks_put(&self, site: SiteId, marks: &[DeployMark]) -> Result<(), StoreError> {
-        bounded(self.bounds.call, deploy_mark::put(self, site, marks)).await
-    }
-
-    async fn deploy_marks(&self, site: SiteId) -> Result<Vec<DeployMark>, StoreError> {
-        bounded(self.bounds.call, deploy_mark::list(self, site)).await
-    }
-
+#[async_trait]
+impl Alerting for PostgresStore {
     async fn judgements(
         &self,
         site: SiteId,
@@ -346,6 +349,16 @@ impl Store for PostgresStore {
         judgements: &[Judgement],
     ) -> Result<(), StoreError> {
         bounded(self.bounds.call, violation::judge(self, site, now_ms, judgements)).await
+    }
+
+    async fn violation_dismiss(
+        &self,
+        site: SiteId,
+        id: i64,
+        now_ms: i64,
+        by: &str,
+    ) -> Result<bool, StoreError> {
+        bounded(self.bounds.call, violation::dismiss(self, site, id, now_ms, by)).await
     }
 
     async fn violations(
@@ -426,12 +439,28 @@ impl Store for PostgresStore {
         bounded(self.bounds.call, alert::one(self, site, id)).await
     }
 
-    async fn notices_due(&self, now_ms: i64, limit: u32) -> Result<Vec<(SiteId, i64, Notice)>, StoreError> {
-        bounded(self.bounds.call, alert::due(self, now_ms, limit)).await
+    async fn notices_due(
+        &self,
+        now_ms: i64,
+        limit: u32,
+        without: &[String],
+    ) -> Result<Vec<(SiteId, i64, Notice)>, StoreError> {
+        bounded(self.bounds.call, alert::due(self, now_ms, limit, without)).await
     }
 
     async fn notice_tried(&self, site: SiteId, alert: i64, notice: &Notice) -> Result<(), StoreError> {
         bounded(self.bounds.call, alert::tried(self, site, alert, notice)).await
+    }
+}
+
+#[async_trait]
+impl Maintenance for PostgresStore {
+    fn has_clock(&self) -> bool {
+        true
+    }
+
+    async fn reroute(&self, site: SiteId, moves: Vec<Reroute>) -> Result<u64, StoreError> {
+        background(bounded(self.bounds.load, reroute::reroute(self, site, moves))).await
     }
 
     async fn maintain(&self, now_ms: i64, retention: Retention) -> Result<MaintenanceSummary, StoreError> {
@@ -444,14 +473,6 @@ impl Store for PostgresStore {
 
     async fn free_names(&self, site: SiteId) -> Result<u64, StoreError> {
         bounded(self.bounds.load, places::free(self, site)).await
-    }
-
-    async fn names(&self, site: SiteId) -> Result<Vec<Name>, StoreError> {
-        bounded(self.bounds.call, places::all(self, site)).await
-    }
-
-    async fn names_put(&self, site: SiteId, names: &[Name]) -> Result<(), StoreError> {
-        bounded(self.bounds.load, places::put(self, site, names)).await
     }
 
     async fn erasable(&self, erase: &Erase) -> Result<u64, StoreError> {
@@ -468,6 +489,17 @@ impl Store for PostgresStore {
 
     async fn rebuild_day(&self, site: SiteId, day_ms: i64) -> Result<Rebuilt, StoreError> {
         bounded(self.bounds.maintain, verify::rebuild_day(self, site, day_ms)).await
+    }
+}
+
+#[async_trait]
+impl Transfer for PostgresStore {
+    async fn names(&self, site: SiteId) -> Result<Vec<Name>, StoreError> {
+        bounded(self.bounds.call, places::all(self, site)).await
+    }
+
+    async fn names_put(&self, site: SiteId, names: &[Name]) -> Result<(), StoreError> {
+        bounded(self.bounds.load, places::put(self, site, names)).await
     }
 
     async fn retention_edges(&self) -> Result<RetentionEdges, StoreError> {
@@ -515,7 +547,10 @@ impl Store for PostgresStore {
     async fn violations_put(&self, site: SiteId, violations: &[Violation]) -> Result<(), StoreError> {
         bounded(self.bounds.call, violation::put(self, site, violations)).await
     }
+}
 
+#[async_trait]
+impl Store for PostgresStore {
     async fn close(&self) {
         // Calls the inherent method.
         PostgresStore::close(self).await;

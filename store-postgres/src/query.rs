@@ -232,6 +232,22 @@ async fn read_rollups_of(
     .await
 }
 
+/// The page views of a site in a range of ids.
+pub(crate) const SCAN: &str = concat!(
+    "/* view.scan */ select route_id, \
+     (case $11::smallint when 0 then device when 4 then navigation_type + 1 when 6 then os + 1 \
+     end)::smallint, \
+     case $11::smallint when 1 then browser when 2 then country when 3 then connection \
+     when 5 then release end, weight, id, case when $13 then context end, ",
+    fieldvitals_store::metric_columns!(""),
+    " from page_view \
+     where site_id = $1 and id >= $2 and id < $3 and ($4::bigint is null or route_id = $4) \
+     and ($5::smallint is null or device = $5) and ($6::text is null or browser = $6) \
+     and ($7::text is null or country = $7) and ($8::text is null or connection = $8) \
+     and ($9::smallint is null or navigation_type = $9) and ($10::text is null or release = $10) \
+     and ($12::smallint is null or os = $12)"
+);
+
 /// Passes the page views of a range that match a question to `count`: start, route, code of the value of `by`, weight,
 /// and values.
 pub(crate) async fn read_views(
@@ -245,34 +261,21 @@ pub(crate) async fn read_views(
     let by = by.unwrap_or(GroupBy::Rolled(Dimension::Device));
     let filters = &query.filters;
     let stored = stored_filters(connection, query, range).await?;
-    let mut rows = sql(concat!(
-        "/* view.scan */ select route_id, \
-         (case $11::smallint when 0 then device when 4 then navigation_type + 1 when 6 then os + 1 \
-         end)::smallint, \
-         case $11::smallint when 1 then browser when 2 then country when 3 then connection \
-         when 5 then release end, weight, id, case when $13 then context end, ",
-        fieldvitals_store::metric_columns!(""),
-        " from page_view \
-         where site_id = $1 and id >= $2 and id < $3 and ($4::bigint is null or route_id = $4) \
-         and ($5::smallint is null or device = $5) and ($6::text is null or browser = $6) \
-         and ($7::text is null or country = $7) and ($8::text is null or connection = $8) \
-         and ($9::smallint is null or navigation_type = $9) and ($10::text is null or release = $10) \
-         and ($12::smallint is null or os = $12)"
-    ))
-    .bind(query.site.0)
-    .bind(view::first_id(range.start))
-    .bind(view::first_id(range.end))
-    .bind(route_id)
-    .bind(filters.device.map(|device| i16::from(device_code(Some(device)))))
-    .bind(filters.browser.as_deref())
-    .bind(filters.country.as_deref())
-    .bind(filters.connection.as_deref())
-    .bind(filters.navigation_type.map(|kind| kind as i16))
-    .bind(filters.release.as_deref())
-    .bind(i16::from(by.number()))
-    .bind(filters.os.map(|os| os as i16))
-    .bind(!filters.context.is_empty())
-    .fetch(connection);
+    let mut rows = sql(SCAN)
+        .bind(query.site.0)
+        .bind(view::first_id(range.start))
+        .bind(view::first_id(range.end))
+        .bind(route_id)
+        .bind(filters.device.map(|device| i16::from(device_code(Some(device)))))
+        .bind(filters.browser.as_deref())
+        .bind(filters.country.as_deref())
+        .bind(filters.connection.as_deref())
+        .bind(filters.navigation_type.map(|kind| kind as i16))
+        .bind(filters.release.as_deref())
+        .bind(i16::from(by.number()))
+        .bind(filters.os.map(|os| os as i16))
+        .bind(!filters.context.is_empty())
+        .fetch(connection);
     while let Some(row) = rows.try_next().await.map_err(failed(READING))? {
         let start_ms = view::start_ms(&row, 4).map_err(failed(READING))?;
         if !filters.context.is_empty() && !has_context(&row, 5, start_ms, &stored)? {

@@ -176,7 +176,7 @@ macro_rules! ranges_of {
 }
 
 /// Ranges of blocks and deltas. `offset 0` keeps the search for each range apart, so that it goes by keys.
-const READ_ALL: &str = concat!(
+pub(crate) const READ_ALL: &str = concat!(
     "/* rollup.read */ ",
     ranges_of!("0", "rollup_hour", "$3", "$4", "$5", "$6"),
     ranges_of!("1", "rollup_day", "$7", "$8", "$9", "$10"),

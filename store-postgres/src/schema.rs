@@ -20,6 +20,9 @@ const CONNECTIONS_MAX: u32 = 3;
 const READING_CONNECTIONS_MAX: u32 = vitals::limits::QUESTIONS_RUNNING_MAX as u32 + 1;
 /// Connections for background work: loading uses one, and on Citus more; maintenance uses another, and starts vacuums.
 const BACKGROUND_CONNECTIONS_MAX: u32 = limits::CITUS_LOADS_MAX as u32 + 2;
+/// Connections of one server.
+pub(crate) const ALL_CONNECTIONS_MAX: u32 =
+    CONNECTIONS_MAX + READING_CONNECTIONS_MAX + BACKGROUND_CONNECTIONS_MAX;
 /// Timeout for opening a connection, and for waiting for a free one.
 const CONNECT_TIME_MAX: Duration = Duration::from_millis(limits::DATABASE_CONNECT_MS_MAX);
 /// Idle connections are closed after this time.
@@ -32,7 +35,7 @@ const VERSION_MIN: i32 = 140_000;
 
 /// The files of `migrations/postgres`: version, description and text. The macro of sqlx that lists them is not used,
 /// because it would build the drivers of all databases a second time for the compiler.
-const FILES: [(i64, &str, &str); 7] = [
+const FILES: [(i64, &str, &str); 9] = [
     (1, "initial", include_str!("../../migrations/postgres/0001_initial.sql")),
     (2, "site rows", include_str!("../../migrations/postgres/0002_site_rows.sql")),
     (3, "time", include_str!("../../migrations/postgres/0003_time.sql")),
@@ -40,6 +43,8 @@ const FILES: [(i64, &str, &str); 7] = [
     (5, "token sites", include_str!("../../migrations/postgres/0005_token_sites.sql")),
     (6, "audit", include_str!("../../migrations/postgres/0006_audit.sql")),
     (7, "alerts", include_str!("../../migrations/postgres/0007_alerts.sql")),
+    (8, "token rate", include_str!("../../migrations/postgres/0008_token_rate.sql")),
+    (9, "dismissed", include_str!("../../migrations/postgres/0009_dismissed.sql")),
 ];
 
 static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
@@ -56,7 +61,7 @@ const OPENING: &str = "opening the Postgres store";
 const MIGRATING: &str = "migrating the Postgres store";
 
 /// Begins a read-only transaction that inspects the schema.
-const LOOK: &str = "begin isolation level read committed read only; set local statement_timeout = '30s'; \
+pub(crate) const LOOK: &str = "begin isolation level read committed read only; set local statement_timeout = '30s'; \
     set local idle_in_transaction_session_timeout = '30s'";
 
 /// Begins the transaction of a migration. Other servers wait for it.
@@ -65,23 +70,10 @@ const MIGRATE: &str = "begin isolation level read committed; set local statement
 
 /// Connects, migrates the schema, and returns the connection pools.
 pub(crate) async fn open(url: &str) -> Result<Pools, StoreError> {
-    let options = address::options(url)?;
+    let (mut connection, options) = reach(url).await?;
     let place = format!("Postgres at {}", address::place(&options));
     let at = |error| named(&place, error);
-    // Opens a single connection first, because a pool would retry and then not report the reason.
-    let (mut connection, options) = tokio::time::timeout(CONNECT_TIME_MAX, connect(options))
-        .await
-        .map_err(|_| StoreError::Database {
-            what: OPENING,
-            reason: format!(
-                "no answer within {} s; are host and port of --database-url right, and may this machine reach them?",
-                CONNECT_TIME_MAX.as_secs()
-            ),
-            transient: true,
-        })
-        .and_then(|connected| connected.map_err(failed(OPENING)))
-        .map_err(at)?;
-    let known = MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0);
+    let known = newest();
     let call = Duration::from_millis(limits::DATABASE_CALL_MS_MAX);
     // The check keeps servers from waiting for each other if there is nothing to do, which is nearly always.
     if bounded(call, look(&mut connection, known)).await.map_err(at)? < known {
@@ -105,6 +97,29 @@ pub(crate) async fn open(url: &str) -> Result<Pools, StoreError> {
         reading: pool(READING_CONNECTIONS_MAX),
         background: pool(BACKGROUND_CONNECTIONS_MAX),
     })
+}
+
+/// Opens a single connection, because a pool would retry and then not report the reason. Returns the options that worked.
+pub(crate) async fn reach(url: &str) -> Result<(PgConnection, PgConnectOptions), StoreError> {
+    let options = address::options(url)?;
+    let place = format!("Postgres at {}", address::place(&options));
+    tokio::time::timeout(CONNECT_TIME_MAX, connect(options))
+        .await
+        .map_err(|_| StoreError::Database {
+            what: OPENING,
+            reason: format!(
+                "no answer within {} s; are host and port of --database-url right, and may this machine reach them?",
+                CONNECT_TIME_MAX.as_secs()
+            ),
+            transient: true,
+        })
+        .and_then(|connected| connected.map_err(failed(OPENING)))
+        .map_err(|error| named(&place, error))
+}
+
+/// The newest version of the schema that this release knows.
+pub(crate) fn newest() -> i64 {
+    MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0)
 }
 
 /// Lets the connections to a port of the database send at once. The store works without it, so a failure is only
@@ -183,7 +198,7 @@ fn encoding_will_do(encoding: &str) -> Result<(), StoreError> {
 }
 
 /// Checks that this Postgres is suitable. Returns the version of its schema.
-async fn look(connection: &mut PgConnection, known: i64) -> Result<i64, StoreError> {
+pub(crate) async fn look(connection: &mut PgConnection, known: i64) -> Result<i64, StoreError> {
     let mut transaction = connection.begin_with(LOOK).await.map_err(failed(OPENING))?;
     let (version, is_standby, encoding): (_, _, String) = query(
         "/* server.version */ select current_setting('server_version_num')::integer, pg_is_in_recovery(), \

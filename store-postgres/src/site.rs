@@ -323,14 +323,15 @@ pub(crate) async fn token_add(store: &PostgresStore, token: NewToken) -> Result<
 
 async fn token_add_in(connection: &mut PgConnection, token: NewToken) -> Result<Token, StoreError> {
     let added = query(
-        "/* token.add */ insert into access_token (name, scope, hash, created_ms, sites) \
-         values ($1, $2, $3, $4, $5) returning token_id",
+        "/* token.add */ insert into access_token (name, scope, hash, created_ms, sites, rate_per_s) \
+         values ($1, $2, $3, $4, $5, $6) returning token_id",
     )
     .bind(token.name.as_str())
     .bind(token.scope as i16)
     .bind(token.hash.as_slice())
     .bind(token.created_ms)
     .bind(sites_text(token.sites.as_deref())?)
+    .bind(token.rate_per_s.map(i32::try_from).transpose().map_err(|error| damaged(TOKENS, error))?)
     .fetch_one(connection)
     .await
     .and_then(|row| row.try_get(0))
@@ -342,6 +343,7 @@ async fn token_add_in(connection: &mut PgConnection, token: NewToken) -> Result<
         sites: token.sites,
         hash: token.hash,
         created_ms: token.created_ms,
+        rate_per_s: token.rate_per_s,
     })
 }
 
@@ -353,7 +355,7 @@ fn sites_text(sites: Option<&[SiteId]>) -> Result<Option<String>, StoreError> {
 pub(crate) async fn tokens(store: &PostgresStore) -> Result<Vec<Token>, StoreError> {
     let mut transaction = store.read(TOKENS).await?;
     let rows = query(
-        "/* token.read */ select token_id, name, scope, hash, created_ms, sites from access_token \
+        "/* token.read */ select token_id, name, scope, hash, created_ms, sites, rate_per_s from access_token \
          order by created_ms, token_id",
     )
     .fetch_all(&mut *transaction)
@@ -365,6 +367,7 @@ pub(crate) async fn tokens(store: &PostgresStore) -> Result<Vec<Token>, StoreErr
             let scope: i16 = row.try_get(2).map_err(failed(TOKENS))?;
             let hash: &[u8] = row.try_get(3).map_err(failed(TOKENS))?;
             let sites: Option<&str> = row.try_get(5).map_err(failed(TOKENS))?;
+            let rate: Option<i32> = row.try_get(6).map_err(failed(TOKENS))?;
             let wrong = || damaged(TOKENS, format_args!("token {id}"));
             Ok(Token {
                 id: TokenId(id),
@@ -373,6 +376,7 @@ pub(crate) async fn tokens(store: &PostgresStore) -> Result<Vec<Token>, StoreErr
                 sites: sites.map(serde_json::from_str).transpose().map_err(|_| wrong())?,
                 hash: hash.try_into().map_err(|_| wrong())?,
                 created_ms: row.try_get(4).map_err(failed(TOKENS))?,
+                rate_per_s: rate.map(u32::try_from).transpose().map_err(|_| wrong())?,
             })
         })
         .collect()

@@ -11,6 +11,7 @@ use vitals::metric::{Metric, Value};
 
 const WRITING: &str = "taking note of judged budgets";
 const READING: &str = "reading violations";
+const DISMISSING: &str = "dismissing a violation";
 
 pub(crate) async fn judge(
     store: &PostgresStore,
@@ -97,6 +98,29 @@ async fn kept(connection: &mut PgConnection, site: SiteId, now_ms: i64, key: &st
     Ok(())
 }
 
+pub(crate) async fn dismiss(
+    store: &PostgresStore,
+    site: SiteId,
+    id: i64,
+    now_ms: i64,
+    by: &str,
+) -> Result<bool, StoreError> {
+    let mut transaction = store.write(DISMISSING).await?;
+    let changed = query(
+        "/* violation.dismiss */ update violation set dismissed_ms = $3, dismissed_by = $4 \
+         where site_id = $1 and violation_id = $2 and resolved_ms is null and dismissed_ms is null",
+    )
+    .bind(site.0)
+    .bind(id)
+    .bind(now_ms)
+    .bind(by)
+    .execute(&mut *transaction)
+    .await
+    .map_err(failed(DISMISSING))?;
+    transaction.commit().await.map_err(failed(DISMISSING))?;
+    Ok(changed.rows_affected() == 1)
+}
+
 pub(crate) async fn list(
     store: &PostgresStore,
     site: SiteId,
@@ -107,9 +131,10 @@ pub(crate) async fn list(
     let mut transaction = store.read(READING).await?;
     let rows = query(
         "/* violation.list */ select violation_id, budget_key, route, metric, percentile, at_most, device, \
-         release, measured, n, within, opened_ms, last_seen_ms, resolved_ms from violation \
-         where site_id = $1 and (not $2 or resolved_ms is null) \
-         order by resolved_ms is not null, opened_ms desc, violation_id desc limit $4 offset $3",
+         release, measured, n, within, opened_ms, last_seen_ms, resolved_ms, dismissed_ms, dismissed_by from violation \
+         where site_id = $1 and (not $2 or (resolved_ms is null and dismissed_ms is null)) \
+         order by resolved_ms is not null, dismissed_ms is not null, opened_ms desc, violation_id desc \
+         limit $4 offset $3",
     )
     .bind(site.0)
     .bind(open_only)
@@ -130,6 +155,7 @@ fn parse(row: &PgRow) -> Result<Violation, sqlx::Error> {
     let metric = Metric::ALL.get(usize::from(small(3)?)).copied().ok_or_else(|| wrong("metric"))?;
     let value =
         |micros: i64| u32::try_from(micros).ok().and_then(|micros| Value::from_micros(metric, micros));
+    let (dismissed_ms, dismissed_by): (Option<i64>, Option<String>) = (row.try_get(14)?, row.try_get(15)?);
     Ok(Violation {
         id: row.try_get(0)?,
         judgement: Judgement {
@@ -148,6 +174,7 @@ fn parse(row: &PgRow) -> Result<Violation, sqlx::Error> {
         opened_ms: row.try_get(11)?,
         last_seen_ms: row.try_get(12)?,
         resolved_ms: row.try_get(13)?,
+        dismissed: dismissed_ms.zip(dismissed_by),
     })
 }
 
@@ -165,12 +192,13 @@ pub(crate) async fn put(
         .await
         .map_err(failed(WRITING))?
         .ok_or(StoreError::NoSuchSite)?;
-    for Violation { id, judgement, opened_ms, last_seen_ms, resolved_ms } in violations {
+    for Violation { id, judgement, opened_ms, last_seen_ms, resolved_ms, dismissed } in violations {
         query(
             "/* violation.put */ insert into violation (site_id, violation_id, budget_key, route, metric, \
              percentile, at_most, device, release, measured, n, within, opened_ms, last_seen_ms, \
-             resolved_ms) \
-             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) on conflict do nothing",
+             resolved_ms, dismissed_ms, dismissed_by) \
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17) \
+             on conflict do nothing",
         )
         .bind(site.0)
         .bind(id)
@@ -187,6 +215,8 @@ pub(crate) async fn put(
         .bind(opened_ms)
         .bind(last_seen_ms)
         .bind(resolved_ms)
+        .bind(dismissed.as_ref().map(|(at_ms, _)| *at_ms))
+        .bind(dismissed.as_ref().map(|(_, by)| by.as_str()))
         .execute(&mut *connection)
         .await
         .map_err(failed(WRITING))?;

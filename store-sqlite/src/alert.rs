@@ -138,12 +138,36 @@ pub(crate) async fn change(
         .bind(id)
         .bind(now_ms)
         .bind(by.as_deref()),
+        AlertChange::Raise { details, .. } => sqlx::query(
+            "/* alert.raise */ update alert set is_warning = 0, details = ?3, acknowledged_ms = null, \
+             acknowledged_by = null \
+             where site_id = ?1 and alert_id = ?2 and resolved_ms is null and is_warning = 1",
+        )
+        .bind(site.0)
+        .bind(id)
+        .bind(details.as_str()),
     };
     if statement.execute(&mut *connection).await.map_err(failed(WRITING))?.rows_affected() == 0 {
         return Ok(false);
     }
     match change {
         AlertChange::Acknowledge { .. } => {}
+        AlertChange::Raise { notices, .. } => {
+            for (channel, due_ms) in notices {
+                sqlx::query(
+                    "/* alert.notice.raise */ insert into alert_notice (site_id, alert_id, channel, event, attempts, due_ms) \
+                     values (?1, ?2, ?3, 0, 0, ?4) on conflict (site_id, alert_id, channel) \
+                     do update set attempts = 0, due_ms = excluded.due_ms",
+                )
+                .bind(site.0)
+                .bind(id)
+                .bind(channel.as_str())
+                .bind(due_ms)
+                .execute(&mut *connection)
+                .await
+                .map_err(failed(WRITING))?;
+            }
+        }
         AlertChange::Snooze { until_ms } => {
             sqlx::query(
                 "/* alert.notice.remind */ update alert_notice set due_ms = ?3, attempts = 0 \
@@ -255,14 +279,17 @@ pub(crate) async fn due(
     store: &SqliteStore,
     now_ms: i64,
     limit: u32,
+    without: &[String],
 ) -> Result<Vec<(SiteId, i64, Notice)>, StoreError> {
     let mut transaction = store.read(READING).await?;
     let rows = sqlx::query(
         "/* alert.notice.due */ select site_id, alert_id, channel, event, attempts, due_ms, sent_ms, error \
-         from alert_notice where due_ms <= ?1 order by due_ms, site_id, alert_id, channel limit ?2",
+         from alert_notice where due_ms <= ?1 and channel not in (select value from json_each(?3)) \
+         order by due_ms, site_id, alert_id, channel limit ?2",
     )
     .bind(now_ms)
     .bind(i64::from(limit))
+    .bind(serde_json::to_string(without).map_err(|error| damaged(READING, error))?)
     .fetch_all(&mut *transaction)
     .await
     .map_err(failed(READING))?;

@@ -9,12 +9,14 @@
 
 mod alert;
 mod audit;
+pub mod backup;
 mod budgets;
 mod bulk;
 mod class_views;
 mod copy;
 mod deltas;
 mod deploy_mark;
+mod diagnosis;
 mod erase;
 mod error;
 mod fold;
@@ -39,17 +41,19 @@ mod version;
 mod view;
 mod violation;
 
+pub use diagnosis::diagnose;
+
 use async_trait::async_trait;
 use fieldvitals_store::context::texts::TextKind;
 use fieldvitals_store::rollup::{Difference, Grain};
 use fieldvitals_store::scan::{Gather, ScanQuery, Scanned};
 use fieldvitals_store::{
-    Alert, AlertChange, AppliedBudgets, AuditEntry, CellQuery, ClassViewsQuery, DeployMark, Dimension, Erase,
-    Erased, GroupBy, Judgement, LoadBatch, LoadReport, MaintenanceSummary, Name, NewAlert, NewBudgets,
-    NewSite, NewToken, Notice, PeriodRows, Rebuilt, Reroute, Retention, RetentionEdges, RollupGroup,
-    RouteCell, RouteGroups, SeriesQuery, Site, SiteId, SiteSize, SpoolId, StepCells, Store, StoreError,
-    StoredView, StrataQuery, Stratum, Tally, TallyQuery, Token, TokenId, Total, UrlCounts, ValueCell,
-    Version, Violation,
+    Alert, AlertChange, Alerting, AppliedBudgets, AuditEntry, CellQuery, ClassViewsQuery, DeployMark,
+    Dimension, Erase, Erased, GroupBy, Judgement, LoadBatch, LoadReport, Loading, Maintenance,
+    MaintenanceSummary, Name, NewAlert, NewBudgets, NewSite, NewToken, Notice, PeriodRows, Rebuilt, Reports,
+    Reroute, Retention, RetentionEdges, RollupGroup, RouteCell, RouteGroups, SeriesQuery, Site, SiteId,
+    SiteSize, Sites, SpoolId, StepCells, Store, StoreError, StoredView, StrataQuery, Stratum, Tally,
+    TallyQuery, Token, TokenId, Total, Transfer, UrlCounts, ValueCell, Version, Violation,
 };
 use sqlx::pool::PoolConnection;
 use sqlx::sqlite::SqlitePool;
@@ -111,7 +115,7 @@ impl SqliteStore {
 }
 
 #[async_trait]
-impl Store for SqliteStore {
+impl Sites for SqliteStore {
     async fn first_start(
         &self,
         site: NewSite,
@@ -186,6 +190,17 @@ impl Store for SqliteStore {
         audit::list(self, before, limit).await
     }
 
+    async fn deploy_marks_put(&self, site: SiteId, marks: &[DeployMark]) -> Result<(), StoreError> {
+        deploy_mark::put(self, site, marks).await
+    }
+
+    async fn deploy_marks(&self, site: SiteId) -> Result<Vec<DeployMark>, StoreError> {
+        deploy_mark::list(self, site).await
+    }
+}
+
+#[async_trait]
+impl Loading for SqliteStore {
     async fn cursor(&self, site: SiteId, spool: SpoolId) -> Result<u64, StoreError> {
         load::cursor(self, site, spool).await
     }
@@ -204,11 +219,10 @@ impl Store for SqliteStore {
     ) -> Result<Vec<Result<LoadReport, StoreError>>, StoreError> {
         load::load(self, pass).await
     }
+}
 
-    fn has_clock(&self) -> bool {
-        false
-    }
-
+#[async_trait]
+impl Reports for SqliteStore {
     async fn version(&self, site: SiteId) -> Result<Version, StoreError> {
         version::version(self, site).await
     }
@@ -253,10 +267,6 @@ impl Store for SqliteStore {
         urls::urls(self, site, period).await
     }
 
-    async fn reroute(&self, site: SiteId, moves: Vec<Reroute>) -> Result<u64, StoreError> {
-        reroute::reroute(self, site, &moves).await
-    }
-
     async fn strata(&self, query: &StrataQuery) -> Result<Vec<Stratum>, StoreError> {
         strata::strata(self, query).await
     }
@@ -276,15 +286,10 @@ impl Store for SqliteStore {
     async fn view(&self, site: SiteId, id: ViewId) -> Result<Option<StoredView>, StoreError> {
         query::view(self, site, id).await
     }
+}
 
-    async fn deploy_marks_put(&self, site: SiteId, marks: &[DeployMark]) -> Result<(), StoreError> {
-        deploy_mark::put(self, site, marks).await
-    }
-
-    async fn deploy_marks(&self, site: SiteId) -> Result<Vec<DeployMark>, StoreError> {
-        deploy_mark::list(self, site).await
-    }
-
+#[async_trait]
+impl Alerting for SqliteStore {
     async fn judgements(
         &self,
         site: SiteId,
@@ -292,6 +297,16 @@ impl Store for SqliteStore {
         judgements: &[Judgement],
     ) -> Result<(), StoreError> {
         violation::judge(self, site, now_ms, judgements).await
+    }
+
+    async fn violation_dismiss(
+        &self,
+        site: SiteId,
+        id: i64,
+        now_ms: i64,
+        by: &str,
+    ) -> Result<bool, StoreError> {
+        violation::dismiss(self, site, id, now_ms, by).await
     }
 
     async fn violations(
@@ -372,31 +387,40 @@ impl Store for SqliteStore {
         alert::one(self, site, id).await
     }
 
-    async fn notices_due(&self, now_ms: i64, limit: u32) -> Result<Vec<(SiteId, i64, Notice)>, StoreError> {
-        alert::due(self, now_ms, limit).await
+    async fn notices_due(
+        &self,
+        now_ms: i64,
+        limit: u32,
+        without: &[String],
+    ) -> Result<Vec<(SiteId, i64, Notice)>, StoreError> {
+        alert::due(self, now_ms, limit, without).await
     }
 
     async fn notice_tried(&self, site: SiteId, alert: i64, notice: &Notice) -> Result<(), StoreError> {
         alert::tried(self, site, alert, notice).await
     }
+}
+
+#[async_trait]
+impl Maintenance for SqliteStore {
+    fn has_clock(&self) -> bool {
+        false
+    }
+
+    async fn reroute(&self, site: SiteId, moves: Vec<Reroute>) -> Result<u64, StoreError> {
+        reroute::reroute(self, site, &moves).await
+    }
 
     async fn maintain(&self, now_ms: i64, retention: Retention) -> Result<MaintenanceSummary, StoreError> {
         maintain::maintain(self, now_ms, retention).await
     }
+
     async fn erase(&self, erase: &Erase) -> Result<Erased, StoreError> {
         erase::erase(self, erase).await
     }
 
     async fn free_names(&self, site: SiteId) -> Result<u64, StoreError> {
         places::free(self, site).await
-    }
-
-    async fn names(&self, site: SiteId) -> Result<Vec<Name>, StoreError> {
-        places::all(self, site).await
-    }
-
-    async fn names_put(&self, site: SiteId, names: &[Name]) -> Result<(), StoreError> {
-        places::put(self, site, names).await
     }
 
     async fn erasable(&self, erase: &Erase) -> Result<u64, StoreError> {
@@ -413,6 +437,17 @@ impl Store for SqliteStore {
 
     async fn rebuild_day(&self, site: SiteId, day_ms: i64) -> Result<Rebuilt, StoreError> {
         verify::rebuild_day(self, site, day_ms).await
+    }
+}
+
+#[async_trait]
+impl Transfer for SqliteStore {
+    async fn names(&self, site: SiteId) -> Result<Vec<Name>, StoreError> {
+        places::all(self, site).await
+    }
+
+    async fn names_put(&self, site: SiteId, names: &[Name]) -> Result<(), StoreError> {
+        places::put(self, site, names).await
     }
 
     async fn retention_edges(&self) -> Result<RetentionEdges, StoreError> {
@@ -460,7 +495,10 @@ impl Store for SqliteStore {
     async fn violations_put(&self, site: SiteId, violations: &[Violation]) -> Result<(), StoreError> {
         violation::put(self, site, violations).await
     }
+}
 
+#[async_trait]
+impl Store for SqliteStore {
     async fn close(&self) {
         // Calls the inherent method.
         SqliteStore::close(self).await;

@@ -27,6 +27,15 @@ const ADD_DELTAS: Sizes = sizes!(
     "(?, ?, ?, ?, ?)"
 );
 
+/// Reads the stored page views of a load.
+pub(crate) const KNOWN: &str = concat!(
+    "/* view.known */ select ",
+    view::columns!(),
+    ", v.site_id from json_each(?1) j \
+     cross join page_view v on v.site_id = j.value ->> 0 and v.id = unhex(j.value ->> 1) \
+     cross join route r on r.site_id = v.site_id and r.route_id = v.route_id"
+);
+
 /// The outcome of each batch of a pass.
 type Loaded = Vec<Result<LoadReport, StoreError>>;
 
@@ -198,17 +207,8 @@ pub(crate) async fn known(
     if keys.is_empty() {
         return Ok(known);
     }
-    let rows = sqlx::query(concat!(
-        "/* view.known */ select ",
-        view::columns!(),
-        ", v.site_id from json_each(?1) j \
-         cross join page_view v on v.site_id = j.value ->> 0 and v.id = unhex(j.value ->> 1) \
-         cross join route r on r.site_id = v.site_id and r.route_id = v.route_id"
-    ))
-    .bind(key_list(keys))
-    .fetch_all(&mut *connection)
-    .await
-    .map_err(failed(LOADING))?;
+    let rows =
+        sqlx::query(KNOWN).bind(key_list(keys)).fetch_all(&mut *connection).await.map_err(failed(LOADING))?;
     let site_of = |row: &SqliteRow| row.try_get(view::COLUMNS).map(SiteId).map_err(failed(LOADING));
     let texts = texts::of_sites(connection, &rows, site_of).await?;
     let none = TextNames::default();

@@ -141,6 +141,10 @@ async fn answer(
     Ok((plan.period, answer.finish()))
 }
 
+/// The unfolded deltas of a range of hours.
+pub(crate) const DELTAS: &str = "/* rollup.delta.read */ select views from rollup_delta \
+    where site_id = ?1 and hour_ms >= ?2 and hour_ms < ?3";
+
 /// Adds the rollup rows and deltas that a plan selects.
 pub(crate) async fn read_rollups(
     connection: &mut SqliteConnection,
@@ -158,14 +162,8 @@ pub(crate) async fn read_rollups(
     if plan.deltas.is_empty() {
         return Ok(());
     }
-    let mut rows = sqlx::query(
-        "/* rollup.delta.read */ select views from rollup_delta \
-         where site_id = ?1 and hour_ms >= ?2 and hour_ms < ?3",
-    )
-    .bind(site.0)
-    .bind(plan.deltas.start)
-    .bind(plan.deltas.end)
-    .fetch(connection);
+    let mut rows =
+        sqlx::query(DELTAS).bind(site.0).bind(plan.deltas.start).bind(plan.deltas.end).fetch(connection);
     while let Some(row) = rows.try_next().await.map_err(failed(READING))? {
         let views: &[u8] = row.try_get(0).map_err(failed(READING))?;
         answer.add_delta(views).map_err(|_| damaged_rollup(READING, "a rollup delta"))?;
@@ -229,6 +227,12 @@ macro_rules! scan {
     };
 }
 
+/// The page views of a site in a range of ids.
+pub(crate) const SCAN: &str = scan!("view.scan", "page_view v", "?4 is null");
+/// Those of one route.
+pub(crate) const SCAN_ROUTE: &str =
+    scan!("view.scan.route", "page_view v indexed by page_view_route", "v.route_id = ?4");
+
 /// Passes the page views of a range that match a query to `count`: start, route, code of the value of `by`, weight, and
 /// values.
 pub(crate) async fn scan(
@@ -240,12 +244,7 @@ pub(crate) async fn scan(
     mut count: impl FnMut(i64, i64, Code, Weight, &Values),
 ) -> Result<(), StoreError> {
     let labels = labels_of(connection, query.site, by).await?;
-    let sql = match route_id {
-        Some(_) => {
-            scan!("view.scan.route", "page_view v indexed by page_view_route", "v.route_id = ?4")
-        }
-        None => scan!("view.scan", "page_view v", "?4 is null"),
-    };
+    let sql = if route_id.is_some() { SCAN_ROUTE } else { SCAN };
     let filters = &query.filters;
     let stored = stored_filters(connection, query, range).await?;
     let mut rows = sqlx::query(sql)

@@ -108,6 +108,9 @@ macro_rules! table {
 const HOURS: Table = table!("rollup_hour");
 const DAYS: Table = table!("rollup_day");
 
+/// Reads the blocks of a slot, by hour and by day.
+pub(crate) const RANGES: [&str; 2] = [HOURS.range, DAYS.range];
+
 const fn table(grain: Grain) -> &'static Table {
     match grain {
         Grain::Hour => &HOURS,

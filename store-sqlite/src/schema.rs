@@ -21,7 +21,7 @@ use vitals::limits;
 
 /// The files of `migrations/sqlite`: version, description and text. The macro of sqlx that lists them is not used,
 /// because it would build the drivers of all databases a second time for the compiler.
-const FILES: [(i64, &str, &str); 7] = [
+const FILES: [(i64, &str, &str); 9] = [
     (1, "initial", include_str!("../../migrations/sqlite/0001_initial.sql")),
     (2, "site rows", include_str!("../../migrations/sqlite/0002_site_rows.sql")),
     (3, "time", include_str!("../../migrations/sqlite/0003_time.sql")),
@@ -29,6 +29,8 @@ const FILES: [(i64, &str, &str); 7] = [
     (5, "token sites", include_str!("../../migrations/sqlite/0005_token_sites.sql")),
     (6, "audit", include_str!("../../migrations/sqlite/0006_audit.sql")),
     (7, "alerts", include_str!("../../migrations/sqlite/0007_alerts.sql")),
+    (8, "token rate", include_str!("../../migrations/sqlite/0008_token_rate.sql")),
+    (9, "dismissed", include_str!("../../migrations/sqlite/0009_dismissed.sql")),
 ];
 
 static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
@@ -140,7 +142,7 @@ async fn look(connection: &mut SqliteConnection) -> Result<(), StoreError> {
 }
 
 /// Refuses a file that has tables but no fieldvitals schema.
-async fn no_other(connection: &mut SqliteConnection) -> Result<(), StoreError> {
+pub(crate) async fn no_other(connection: &mut SqliteConnection) -> Result<(), StoreError> {
     let table: Option<String> = sqlx::query_scalar(
         "/* file.foreign */ select name from sqlite_schema where type = 'table' \
          and name not like 'sqlite^_%' escape '^' and name <> '_sqlx_migrations' order by name limit 1",
@@ -244,18 +246,18 @@ async fn found(connection: &mut SqliteConnection) -> Result<i64, StoreError> {
 }
 
 /// The newest version that this release knows.
-fn newest() -> i64 {
+pub(crate) fn newest() -> i64 {
     MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0)
 }
 
 /// The migrations applied to a file, and whether the file has page views.
-struct Applied {
+pub(crate) struct Applied {
     migrations: Vec<schema::Migration>,
     has_views: bool,
 }
 
 /// The applied migrations; `None` for a file without a migrations table.
-async fn applied(connection: &mut SqliteConnection) -> Result<Option<Applied>, StoreError> {
+pub(crate) async fn applied(connection: &mut SqliteConnection) -> Result<Option<Applied>, StoreError> {
     let (migrated, has_views): (bool, bool) = sqlx::query_as(
         "/* schema.exists */ select count(*) filter (where name = '_sqlx_migrations') > 0, \
          count(*) filter (where name = 'page_view') > 0 from sqlite_schema where type = 'table'",
@@ -276,7 +278,7 @@ async fn applied(connection: &mut SqliteConnection) -> Result<Option<Applied>, S
 }
 
 /// The version of the applied migrations. Fails if they are another program's, or newer than this release.
-fn version(applied: &Applied) -> Result<i64, StoreError> {
+pub(crate) fn version(applied: &Applied) -> Result<i64, StoreError> {
     let ours = MIGRATIONS.iter().map(|ours| schema::Migration {
         version: ours.version,
         description: ours.description.to_string(),

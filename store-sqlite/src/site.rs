@@ -297,13 +297,15 @@ pub(crate) async fn token_add(store: &SqliteStore, token: NewToken) -> Result<To
 
 async fn token_add_in(connection: &mut SqliteConnection, token: NewToken) -> Result<Token, StoreError> {
     let added = sqlx::query(
-        "/* token.add */ insert into access_token (name, scope, hash, created_ms, sites) values (?, ?, ?, ?, ?)",
+        "/* token.add */ insert into access_token (name, scope, hash, created_ms, sites, rate_per_s) \
+         values (?, ?, ?, ?, ?, ?)",
     )
     .bind(token.name.as_str())
     .bind(token.scope as i64)
     .bind(token.hash.as_slice())
     .bind(token.created_ms)
     .bind(sites_text(token.sites.as_deref())?)
+    .bind(token.rate_per_s.map(i64::from))
     .execute(connection)
     .await
     .map_err(failed(TOKENS))?;
@@ -314,6 +316,7 @@ async fn token_add_in(connection: &mut SqliteConnection, token: NewToken) -> Res
         sites: token.sites,
         hash: token.hash,
         created_ms: token.created_ms,
+        rate_per_s: token.rate_per_s,
     })
 }
 
@@ -324,7 +327,7 @@ fn sites_text(sites: Option<&[SiteId]>) -> Result<Option<String>, StoreError> {
 
 pub(crate) async fn tokens(store: &SqliteStore) -> Result<Vec<Token>, StoreError> {
     let rows = sqlx::query(
-        "/* token.read */ select token_id, name, scope, hash, created_ms, sites from access_token \
+        "/* token.read */ select token_id, name, scope, hash, created_ms, sites, rate_per_s from access_token \
          order by created_ms, token_id",
     )
     .fetch_all(&store.readers)
@@ -336,6 +339,7 @@ pub(crate) async fn tokens(store: &SqliteStore) -> Result<Vec<Token>, StoreError
             let scope: i64 = row.try_get(2).map_err(failed(TOKENS))?;
             let hash: &[u8] = row.try_get(3).map_err(failed(TOKENS))?;
             let sites: Option<&str> = row.try_get(5).map_err(failed(TOKENS))?;
+            let rate: Option<i64> = row.try_get(6).map_err(failed(TOKENS))?;
             let wrong = || damaged(TOKENS, format_args!("token {id}"));
             Ok(Token {
                 id: TokenId(id),
@@ -344,6 +348,7 @@ pub(crate) async fn tokens(store: &SqliteStore) -> Result<Vec<Token>, StoreError
                 sites: sites.map(serde_json::from_str).transpose().map_err(|_| wrong())?,
                 hash: hash.try_into().map_err(|_| wrong())?,
                 created_ms: row.try_get(4).map_err(failed(TOKENS))?,
+                rate_per_s: rate.map(u32::try_from).transpose().map_err(|_| wrong())?,
             })
         })
         .collect()

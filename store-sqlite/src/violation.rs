@@ -10,6 +10,7 @@ use vitals::metric::{Metric, Value};
 
 const WRITING: &str = "taking note of judged budgets";
 const READING: &str = "reading violations";
+const DISMISSING: &str = "dismissing a violation";
 
 pub(crate) async fn judge(
     store: &SqliteStore,
@@ -85,6 +86,29 @@ async fn kept(
     Ok(())
 }
 
+pub(crate) async fn dismiss(
+    store: &SqliteStore,
+    site: SiteId,
+    id: i64,
+    now_ms: i64,
+    by: &str,
+) -> Result<bool, StoreError> {
+    let mut transaction = store.write(DISMISSING).await?;
+    let changed = sqlx::query(
+        "/* violation.dismiss */ update violation set dismissed_ms = ?3, dismissed_by = ?4 \
+         where site_id = ?1 and violation_id = ?2 and resolved_ms is null and dismissed_ms is null",
+    )
+    .bind(site.0)
+    .bind(id)
+    .bind(now_ms)
+    .bind(by)
+    .execute(&mut *transaction)
+    .await
+    .map_err(failed(DISMISSING))?;
+    transaction.commit().await.map_err(failed(DISMISSING))?;
+    Ok(changed.rows_affected() == 1)
+}
+
 pub(crate) async fn list(
     store: &SqliteStore,
     site: SiteId,
@@ -94,9 +118,10 @@ pub(crate) async fn list(
 ) -> Result<Vec<Violation>, StoreError> {
     let rows = sqlx::query(
         "/* violation.list */ select violation_id, budget_key, route, metric, percentile, at_most, device, \
-         release, measured, n, within, opened_ms, last_seen_ms, resolved_ms from violation \
-         where site_id = ?1 and (?2 = 0 or resolved_ms is null) \
-         order by resolved_ms is not null, opened_ms desc, violation_id desc limit ?4 offset ?3",
+         release, measured, n, within, opened_ms, last_seen_ms, resolved_ms, dismissed_ms, dismissed_by from violation \
+         where site_id = ?1 and (?2 = 0 or (resolved_ms is null and dismissed_ms is null)) \
+         order by resolved_ms is not null, dismissed_ms is not null, opened_ms desc, violation_id desc \
+         limit ?4 offset ?3",
     )
     .bind(site.0)
     .bind(open_only)
@@ -124,7 +149,8 @@ pub(crate) async fn put(
         sqlx::query(
             "/* violation.put */ insert into violation (site_id, violation_id, budget_key, route, metric, \
              percentile, at_most, device, release, measured, n, within, opened_ms, last_seen_ms, \
-             resolved_ms) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict do nothing",
+             resolved_ms, dismissed_ms, dismissed_by) \
+             values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict do nothing",
         )
         .bind(site.0)
         .bind(violation.id)
@@ -141,6 +167,8 @@ pub(crate) async fn put(
         .bind(violation.opened_ms)
         .bind(violation.last_seen_ms)
         .bind(violation.resolved_ms)
+        .bind(violation.dismissed.as_ref().map(|(at_ms, _)| *at_ms))
+        .bind(violation.dismissed.as_ref().map(|(_, by)| by.as_str()))
         .execute(&mut *connection)
         .await
         .map_err(failed(WRITING))?;
@@ -155,6 +183,7 @@ fn parse(row: &SqliteRow) -> Result<Violation, sqlx::Error> {
     let metric = Metric::ALL.get(usize::from(small(3)?)).copied().ok_or_else(|| wrong("metric"))?;
     let value =
         |micros: i64| u32::try_from(micros).ok().and_then(|micros| Value::from_micros(metric, micros));
+    let (dismissed_ms, dismissed_by): (Option<i64>, Option<String>) = (row.try_get(14)?, row.try_get(15)?);
     Ok(Violation {
         id: row.try_get(0)?,
         judgement: Judgement {
@@ -173,5 +202,6 @@ fn parse(row: &SqliteRow) -> Result<Violation, sqlx::Error> {
         opened_ms: row.try_get(11)?,
         last_seen_ms: row.try_get(12)?,
         resolved_ms: row.try_get(13)?,
+        dismissed: dismissed_ms.zip(dismissed_by),
     })
 }

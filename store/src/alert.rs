@@ -92,6 +92,13 @@ pub enum AlertChange {
         /// End, UTC milliseconds.
         until_ms: i64,
     },
+    /// A warning became an error: nobody has acknowledged the error yet, and these channels hear of it.
+    Raise {
+        /// The evidence.
+        details: String,
+        /// The channels, and when their notices are due.
+        notices: Vec<(String, i64)>,
+    },
     /// It has ended.
     Resolve {
         /// The name of the token; `None` if its condition ended.

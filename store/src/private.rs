@@ -62,23 +62,49 @@ pub fn tighten_folder(path: &Path, ours: &[&str]) -> Option<Loose> {
     if all_ours { tighten(path.to_owned(), 0o700) } else { None }
 }
 
+/// Returns the SQLite files that others than their owner may access. Changes nothing.
+pub fn loose_files<'a>(paths: impl IntoIterator<Item = &'a Path>) -> Vec<PathBuf> {
+    let all = paths.into_iter().flat_map(|path| BESIDE.map(|suffix| with_suffix(path, suffix)));
+    all.filter(|path| is_loose(path)).collect()
+}
+
+/// Whether others than the owner of a file or folder may access it. Links and shared folders such as `/tmp` count as no.
+#[cfg(unix)]
+#[must_use]
+pub fn is_loose(path: &Path) -> bool {
+    loose_mode(path).is_some()
+}
+
+/// Whether others may access a path is unknown on this system.
+#[cfg(not(unix))]
+#[must_use]
+pub fn is_loose(_: &Path) -> bool {
+    false
+}
+
 fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut text = path.as_os_str().to_owned();
     text.push(suffix);
     text.into()
 }
 
+/// The mode of a path that others may access.
 #[cfg(unix)]
-fn tighten(path: PathBuf, mode: u32) -> Option<Loose> {
+fn loose_mode(path: &Path) -> Option<u32> {
     use std::os::unix::fs::PermissionsExt as _;
     /// The permissions of group and others; and the sticky bit of shared folders, such as `/tmp`.
     const OTHERS: u32 = 0o077;
     const STICKY: u32 = 0o1000;
-    let metadata = std::fs::symlink_metadata(&path).ok()?;
+    let metadata = std::fs::symlink_metadata(path).ok()?;
     let found = metadata.permissions().mode();
-    if metadata.is_symlink() || found & OTHERS == 0 || found & STICKY != 0 {
-        return None;
-    }
+    let is_loose = !metadata.is_symlink() && found & OTHERS != 0 && found & STICKY == 0;
+    is_loose.then_some(found)
+}
+
+#[cfg(unix)]
+fn tighten(path: PathBuf, mode: u32) -> Option<Loose> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let found = loose_mode(&path)?;
     let error = std::fs::set_permissions(&path, std::fs::Permissions::from_mode(found & mode)).err();
     Some(Loose { path, error })
 }

@@ -60,6 +60,17 @@ impl RouteGroups {
         self.groups.iter().chain(&self.apart)
     }
 
+    /// Returns the groups without some patterns, which servers do not add again.
+    #[must_use]
+    pub fn without(&self, patterns: &[String]) -> Self {
+        let mut after = self.clone();
+        after.groups.retain(|group| !patterns.contains(group));
+        after.apart.retain(|route| after.groups.iter().any(|group| matches(group, route)));
+        after.removed.extend(patterns.iter().cloned());
+        after.sort();
+        after
+    }
+
     /// Sorts the lists: patterns so that the first that matches is the most specific one.
     pub fn sort(&mut self) {
         self.groups.sort_by(|a, b| ranks(a).cmp(ranks(b)));

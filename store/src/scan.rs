@@ -1,6 +1,6 @@
 //! Reads page views one by one with their contexts, for the questions that rollups cannot answer.
 //!
-//! [`crate::Store::scan`] passes page views to a [`Gather`], which computes an answer. So a backend has one statement for
+//! [`crate::Reports::scan`] passes page views to a [`Gather`], which computes an answer. So a backend has one statement for
 //! all such questions. A scan is bounded: it refuses to read too many page views, or reads a [`Sample`] of them.
 
 use crate::cell::{CellQuery, Views};

@@ -113,6 +113,8 @@ pub struct Token {
     pub hash: [u8; 32],
     /// Creation time, UTC milliseconds.
     pub created_ms: i64,
+    /// Requests a second; `None` for the server's default.
+    pub rate_per_s: Option<u32>,
 }
 
 impl std::fmt::Debug for Token {
@@ -134,4 +136,6 @@ pub struct NewToken {
     pub hash: [u8; 32],
     /// Now, UTC milliseconds.
     pub created_ms: i64,
+    /// See [`Token::rate_per_s`].
+    pub rate_per_s: Option<u32>,
 }

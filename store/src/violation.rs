@@ -43,4 +43,7 @@ pub struct Violation {
     pub last_seen_ms: i64,
     /// Time of the judgement that found the budget met, UTC milliseconds; `None` while the violation is open.
     pub resolved_ms: Option<i64>,
+    /// When somebody dismissed it, UTC milliseconds, and the name of the token. A dismissed violation is renewed and resolved
+    /// as others are, but is not among the open ones.
+    pub dismissed: Option<(i64, String)>,
 }

@@ -1,6 +1,7 @@
 //! Shared parts of the end-to-end tests: a real server process, a real browser, and waiting for conditions.
 
 pub mod attack;
+pub mod authority;
 pub mod beacon;
 pub mod browser;
 pub mod chaos;

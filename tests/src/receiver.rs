@@ -1,4 +1,4 @@
-//! A receiver of webhooks that fails on demand.
+//! A receiver of webhooks that fails on demand, and a stand-in of services that answer JSON.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -19,8 +19,8 @@ pub struct Received {
 
 #[derive(Debug, Default)]
 struct State {
-    /// The next answers; 200 when there is none.
-    statuses: VecDeque<u16>,
+    /// The next statuses and bodies; 200 without a body when there is none.
+    answers: VecDeque<(u16, String)>,
     received: Vec<Received>,
     connections: usize,
 }
@@ -40,9 +40,21 @@ impl Receiver {
     /// # Panics
     /// If no local port is free.
     pub async fn start(statuses: &[u16]) -> Self {
+        Self::with(statuses.iter().map(|&status| (status, String::new())).collect()).await
+    }
+
+    /// Starts a receiver that first gives these answers, then 200 without a body.
+    ///
+    /// # Panics
+    /// If no local port is free.
+    pub async fn answering(answers: &[(u16, serde_json::Value)]) -> Self {
+        Self::with(answers.iter().map(|(status, body)| (*status, body.to_string())).collect()).await
+    }
+
+    async fn with(answers: VecDeque<(u16, String)>) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
         let address = listener.local_addr().expect("its address");
-        let state = State { statuses: statuses.iter().copied().collect(), ..State::default() };
+        let state = State { answers, ..State::default() };
         let state = Arc::new(Mutex::new(state));
         let shared = Arc::clone(&state);
         let task = tokio::spawn(async move {
@@ -87,13 +99,15 @@ async fn answer(mut stream: TcpStream, state: &Mutex<State>) -> Option<()> {
         .find_map(|line| line.to_lowercase().strip_prefix("content-length:")?.trim().parse().ok());
     let mut body = vec![0; length.unwrap_or(0)];
     reader.read_exact(&mut body).await.ok()?;
-    let status = {
+    let (status, told) = {
         let mut state = lock(state);
-        let status = state.statuses.pop_front().unwrap_or(200);
+        let (status, told) = state.answers.pop_front().unwrap_or((200, String::new()));
         let body = serde_json::from_slice(&body).unwrap_or_default();
         state.received.push(Received { status, head, body });
-        status
+        (status, told)
     };
-    let answer = format!("HTTP/1.1 {status} Told\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    let length = told.len();
+    let answer =
+        format!("HTTP/1.1 {status} Told\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{told}");
     stream.write_all(answer.as_bytes()).await.ok()
 }

@@ -345,6 +345,8 @@ impl Server {
             .env("FIELDVITALS_DATA_DIR", self.data_dir())
             .env("FIELDVITALS_SERVER", &self.url)
             .env("FIELDVITALS_TOKEN", &self.token)
+            // Tests look for whole sentences.
+            .env("COLUMNS", "1000")
             .stdin(Stdio::null())
             .kill_on_drop(true);
         command

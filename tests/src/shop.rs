@@ -43,8 +43,17 @@ const ROUTES: [(&str, u64, f64); 6] = [
 /// # Panics
 /// Panics if the store fails.
 pub async fn server() -> Server {
+    server_with(Launch::default()).await
+}
+
+/// As [`server`], with options.
+///
+/// # Panics
+/// Panics if the store fails.
+pub async fn server_with(launch: Launch) -> Server {
     let folder = TempDir::new().expect("a temporary folder");
-    let store = SqliteStore::open(&folder.path().join("store.db")).await.expect("a store");
+    let store: Box<dyn Store> =
+        Box::new(SqliteStore::open(&folder.path().join("store.db")).await.expect("a store"));
     let first_ms = day_of(now_ms() as i64) - DAYS * DAY_MS;
     let (name, key, origins) = (NAME.to_owned(), "fvk_shop".to_owned(), vec!["*".to_owned()]);
     let site = store.site_add(NewSite { name, key, origins, created_ms: first_ms }).await.expect("a site").id;
@@ -59,8 +68,8 @@ pub async fn server() -> Server {
     }
     store.cursors_forget(spool).await.expect("the cursor goes");
     store.maintain(now_ms() as i64, Retention::default()).await.expect("maintenance");
-    Store::close(&store).await;
-    let server = Server::launch_on(folder, Launch::default()).await;
+    store.close().await;
+    let server = Server::launch_on(folder, launch).await;
     let at = day_of(now_ms() as i64) - NEW_DAYS * DAY_MS;
     let at = jiff::Timestamp::from_millisecond(at).expect("a moment").to_string();
     server.cli_json(&["release", "add", "2.5.0", "--site", NAME, "--at", &at, "--json"]).await;

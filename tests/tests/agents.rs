@@ -5,6 +5,7 @@
 use fieldvitals_tests::server::{Server, binary};
 use fieldvitals_tests::{clients, shop};
 use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 
 const BUDGET: &str = "[[budget]]\nmetric = \"LCP\"\nmax = 60000\n";
 
@@ -122,4 +123,44 @@ async fn mcp_without_a_client_or_a_token_says_so() {
     let told = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{told}");
     assert!(told.contains("error: no API token: give --token TOKEN or set FIELDVITALS_TOKEN"), "{told}");
+}
+
+/// Writes lines to `fieldvitals mcp`; returns the answer with an id.
+async fn raw(server: &Server, lines: &[Value], id: i64) -> Value {
+    let mut command = server.command(&["mcp"]);
+    command.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    for line in lines {
+        input.write_all(format!("{line}\n").as_bytes()).await.unwrap();
+    }
+    let mut answers = BufReader::new(child.stdout.take().unwrap()).lines();
+    loop {
+        let line = answers.next_line().await.unwrap().expect("an answer with this id");
+        let answer: Value = serde_json::from_str(&line).unwrap();
+        if answer["id"] == id {
+            return answer;
+        }
+    }
+}
+
+#[tokio::test]
+async fn parameters_of_another_shape_are_invalid_and_an_unknown_method_is_not_found() {
+    let server = Server::start().await;
+    let client = json!({"name": "test", "version": "1"});
+    let hello = json!({"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": client});
+    for (method, params, code) in [
+        ("tools/call", json!({"name": 7}), -32602),
+        ("tools/call", json!({"name": "sites", "arguments": "x"}), -32602),
+        ("tools/call", json!({"name": "reports"}), -32602),
+        ("tools/cal", json!({}), -32601),
+    ] {
+        let lines = [
+            json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": hello}),
+            json!({"jsonrpc": "2.0", "method": "notifications/initialized"}),
+            json!({"jsonrpc": "2.0", "id": 2, "method": method, "params": params}),
+        ];
+        let answer = raw(&server, &lines, 2).await;
+        assert_eq!(answer["error"]["code"], code, "{method} {params}: {answer}");
+    }
 }

@@ -129,6 +129,37 @@ async fn broken_budget_is_told_once_across_failures_and_a_crash_and_so_is_its_re
 }
 
 #[tokio::test]
+async fn warning_that_becomes_an_error_is_told_to_those_who_hear_of_errors_only() {
+    let receiver = Receiver::start(&[]).await;
+    let folder = TempDir::new().unwrap();
+    let channels = format!(
+        "allow = [\"127.0.0.1\"]\n[[channel]]\nname = \"on-call\"\nkind = \"webhook\"\nurl = \"http://{}/hook\"\n\
+         secret = \"0123\"\nseverity = \"error\"\n",
+        receiver.address
+    );
+    let server = server(&folder, &channels).await;
+    send(&server, (0..400).map(view_id), 4_000.0).await;
+    apply(&server, &folder, &format!("{BUDGET}severity = \"warn\"\n")).await;
+    let severity =
+        async || server.get("sites/default/alerts").await.unwrap()["alerts"][0]["severity"].clone();
+    eventually(|| async {
+        match severity().await {
+            severity if severity == "warning" => Ok(()),
+            other => Err(format!("the severity is {other}")),
+        }
+    })
+    .await;
+    apply(&server, &folder, BUDGET).await;
+    let requests = taken(&receiver, 1).await;
+    let told = &requests[0].body;
+    assert_eq!((&told["event"], &told["severity"]), (&json!("opened"), &json!("error")), "{told}");
+    assert_eq!((severity().await, requests.len()), (json!("error"), 1));
+    let state = server.cli(&["budget", "state"]).await;
+    let state = text(&state.stdout);
+    assert!(state.contains("160 %") && state.contains("0 page views since then"), "{state}");
+}
+
+#[tokio::test]
 async fn kept_budgets_have_versions_and_are_checked_and_replayed() {
     let folder = TempDir::new().unwrap();
     let mut server = Server::start().await;
@@ -210,6 +241,12 @@ async fn addresses_that_are_not_public_are_refused_unless_allowed() {
         assert!(err.contains("is not public") || err.contains("is not reached by https"), "{url}: {err}");
     }
     assert_eq!(receiver.connections(), 0);
+    // Each is warned of at the start, before there is anything to deliver.
+    let log = server.log();
+    for (name, _) in &urls {
+        let warned = log.lines().any(|line| line.contains("cannot be reached") && line.contains(name));
+        assert!(warned, "{name}: {log}");
+    }
     let wrong = server.cli(&["alert", "test", "lopback"]).await;
     assert!(text(&wrong.stderr).contains("did you mean `loopback`?"), "{}", text(&wrong.stderr));
     let listed = server.cli(&["alert", "channels"]).await;

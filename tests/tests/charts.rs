@@ -125,6 +125,17 @@ async fn overview_shows_the_numbers_of_the_api_and_stays_small() {
     assert_eq!(texts(&browser, ".ranking tbody .route-cell a").await, strings(&summary["pages"], "route"));
     let impact = summary["pages"][0]["impact"]["views"].as_f64().unwrap().round();
     assert_eq!(number(&texts(&browser, ".ranking tbody .impact").await[0]), impact);
+    let trends = ask(&server, &format!("trends?{PERIOD}")).await;
+    let slower = trends["pages"].as_array().unwrap().iter().find(|page| page["route"] == SLOWER).unwrap();
+    let points: Vec<f64> = slower["points"].as_array().unwrap().iter().filter_map(Value::as_f64).collect();
+    assert!(points[points.len() - 1] > 1.3 * points[0], "release 2.5.0 made {SLOWER} slower: {points:?}");
+    browser.until("document.querySelectorAll('.ranking tbody .sparkline').length === 6").await;
+    let lines = browser
+        .run(&format!(
+            "return document.querySelector('[data-trend=\"{SLOWER}\"] polyline').getAttribute('points').split(' ').length"
+        ))
+        .await;
+    assert_eq!(lines, points.len());
 
     let series = ask(&server, &format!("series?{PERIOD}&metric=LCP")).await;
     let views: Vec<String> =
@@ -134,10 +145,11 @@ async fn overview_shows_the_numbers_of_the_api_and_stays_small() {
     assert!(texts(&browser, "[aria-labelledby=traffic] .marks").await[0].starts_with("2.5.0 deployed"));
     assert_eq!(browser.run("return document.querySelectorAll('.traffic .mark').length").await, 1);
 
+    // The rows' lines are read when the ranking comes into view.
     let loaded = browser
         .run(
             "return [...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource')]
-                .filter(({ name }) => !name.endsWith('/live')).map(({ name, encodedBodySize }) => [name, encodedBodySize])",
+                .filter(({ name }) => !name.endsWith('/live') && !name.includes('/trends')).map(({ name, encodedBodySize }) => [name, encodedBodySize])",
         )
         .await;
     let loaded: Vec<(String, f64)> = serde_json::from_value(loaded).unwrap();
@@ -146,7 +158,40 @@ async fn overview_shows_the_numbers_of_the_api_and_stays_small() {
         loaded.len() <= OVERVIEW_REQUESTS_MAX && bytes <= OVERVIEW_BYTES_MAX,
         "{bytes} bytes: {loaded:#?}"
     );
+
+    let csv = downloaded(&browser, "csv-shop-pages").await;
+    let rows: Vec<&str> = csv.trim_end().lines().collect();
+    let pages = summary["pages"].as_array().unwrap();
+    assert_eq!(rows.len(), 1 + pages.len());
+    assert!(rows[0].starts_with("page,page views,") && rows[0].contains(",LCP p75,"), "{csv}");
+    for (row, page) in rows[1..].iter().zip(pages) {
+        let start = format!("{},{},", page["route"].as_str().unwrap(), page["views"]);
+        assert!(row.starts_with(&start) && row.contains(&page["metrics"]["LCP"]["p75"].to_string()), "{row}");
+    }
+    let csv = downloaded(&browser, "csv-shop-LCP").await;
+    assert_eq!(csv.trim_end().lines().count(), 1 + views.len(), "{csv}");
+    let picture = downloaded(&browser, "png-shop-LCP").await;
+    assert!(
+        picture.starts_with("image/png ") && number(&picture["image/png ".len()..]) > 5_000.0,
+        "{picture}"
+    );
     browser.quit().await;
+}
+
+/// Clicks a button that downloads something. Returns its text, or the type and size of a picture.
+async fn downloaded(browser: &Browser, key: &str) -> String {
+    let script = format!(
+        "const done = arguments[0];
+         URL.createObjectURL = blob => {{
+             if (blob.type.startsWith('text/')) blob.text().then(done);
+             else done(`${{blob.type}} ${{blob.size}}`);
+             return '#';
+         }};
+         document.querySelector({}).click()",
+        json!(format!("[data-key='{key}']"))
+    );
+    let found = browser.driver.execute_async(&script, Vec::new()).await.expect("a download");
+    found.json().as_str().unwrap().to_owned()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -240,6 +285,35 @@ async fn newest_release_is_compared_with_the_one_before_and_names_the_page_that_
     browser.until("location.search.includes('by=release') && !document.body.hasAttribute('data-busy')").await;
     browser.run("history.back()").await;
     browser.until("document.querySelector('#moved') !== null").await;
+    choose(&browser, "sides", "dates").await;
+    browser.until("document.querySelector('[data-key=against_from]') !== null").await;
+    let day = |days: i64| {
+        let at = jiff::Timestamp::now() - jiff::SignedDuration::from_hours(24 * days);
+        at.strftime("%Y-%m-%d").to_string()
+    };
+    let (from, to) = (day(21), day(14));
+    browser
+        .run(&format!(
+            "const field = document.querySelector('[data-key=against_from]'); field.value = '{from}';
+             document.querySelector('[data-key=against_to]').value = '{to}'; field.form.requestSubmit()"
+        ))
+        .await;
+    browser
+        .until(&format!(
+            "location.search.includes('against_from={from}') && document.querySelector('#changes') !== null"
+        ))
+        .await;
+    let other = ask(
+        &server,
+        &format!("compare?{PERIOD}&against_from={from}T00:00:00Z&against_to={to}T00:00:00Z&limit=20"),
+    )
+    .await;
+    let views = other["baseline"]["views"].as_u64().unwrap();
+    assert!(views > 1_000, "{views}");
+    let shown = browser
+        .run("return document.querySelector('#changes').closest('section').innerText.replaceAll(',', '')")
+        .await;
+    assert!(shown.as_str().unwrap().contains(&format!("{views} page views against")), "{shown} of {views}");
     choose(&browser, "sides", "period").await;
     browser.until("document.querySelector('[data-key=current]') === null").await;
     browser.quit().await;
@@ -306,6 +380,12 @@ async fn every_view_fits_a_phone_and_a_desk_in_light_and_dark() {
         ("page", format!("route={SLOWER}&{PERIOD}")),
         ("compare", format!("view=compare&{PERIOD}&sides=release")),
         ("budgets", "view=budgets".to_owned()),
+        ("alerts", "view=alerts".to_owned()),
+        ("settings", "view=settings".to_owned()),
+        ("routes", "view=settings&part=routes".to_owned()),
+        ("tokens", "view=settings&part=tokens".to_owned()),
+        ("channels", "view=settings&part=channels".to_owned()),
+        ("log", "view=settings&part=log".to_owned()),
         ("setup", "view=setup".to_owned()),
         ("server", "view=server".to_owned()),
     ];

@@ -2,7 +2,7 @@
 
 use fieldvitals_tests::beacon::{beacon, view_id};
 use fieldvitals_tests::server::Server;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::process::Stdio;
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
@@ -345,5 +345,108 @@ async fn steps_of_the_documented_pipelines_run() {
         let output = shell.output().await.expect("sh runs");
         let said = [output.stdout, output.stderr].concat();
         assert!(output.status.success(), "{step}: {}", String::from_utf8_lossy(&said));
+    }
+}
+
+/// <https://docs.flagger.app/usage/webhooks>: Flagger posts this, sends no header, and halts unless the status is 200 to 299.
+#[tokio::test]
+async fn flagger_goes_on_or_halts_by_the_status() {
+    let server = with_lcps(&[3_000.0; 150]).await;
+    let call = async |query: &str, metadata: &Value| {
+        let call = json!({"name": "shop", "namespace": "test", "phase": "Progressing", "checksum": "85d557f47b",
+            "metadata": metadata});
+        let path = format!("{}/api/v1/sites/default/gate/flagger?metric=LCP&{query}", server.url);
+        let answer = server.http.post(path).body(call.to_string()).header("content-type", "application/json");
+        let answer = answer.send().await.expect("an answer");
+        (answer.status().as_u16(), answer.json::<Value>().await.expect("JSON"))
+    };
+    let token = json!({"token": server.token});
+    let (status, answer) = call("max=4000", &token).await;
+    assert_eq!((status, &answer["verdict"]), (200, &json!("pass")), "{answer}");
+    let (status, answer) = call("max=2500", &token).await;
+    assert_eq!((status, &answer["error"]["code"]), (409, &json!("fail")), "{answer}");
+    let why = answer["error"]["message"].as_str().expect("a message");
+    assert!(why.starts_with("fail: LCP p75 of *: ") && why.contains("0 of 150 page views within"), "{why}");
+    let few = "max=2500&min_samples=1000";
+    assert_eq!(call(few, &token).await.0, 200);
+    let (status, answer) = call(&format!("{few}&on_inconclusive=fail"), &token).await;
+    assert_eq!((status, &answer["error"]["code"]), (409, &json!("inconclusive")), "{answer}");
+    assert_eq!(call("max=2500&on_inconclusive=wait", &token).await.0, 400);
+    for metadata in [json!({}), json!({"token": "x"})] {
+        assert_eq!(call("max=2500", &metadata).await.0, 401, "{metadata}");
+    }
+    assert_eq!(call("max=2500", &json!(7)).await.0, 400);
+}
+
+/// The fast page and the late image of the demo have known values; their own snippet must send nothing.
+#[tokio::test]
+async fn lab_passes_the_fast_page_and_fails_the_late_image() {
+    let server = Server::start().await;
+    let [fast, late] = ["fast", "late-image"].map(|page| format!("{}/demo/{page}.html", server.url));
+    let budgets = "[[budget]]\nroute = \"/demo/fast*\"\nmetric = \"LCP\"\nmax = 1400\n\
+        [[budget]]\nroute = \"/demo/late*\"\nmetric = \"LCP\"\nmax = 1400\n\
+        [[budget]]\nmetric = \"CLS\"\nmax = 0.1\n[[budget]]\nmetric = \"INP\"\nmax = 200\n";
+    let file = budget(&server, "budgets.toml", budgets);
+    let file = file.to_str().expect("a path of UTF-8");
+    // Both at a time, as they mostly wait.
+    let [fast, late] = [&fast, &late].map(|url| {
+        let args = [
+            "check",
+            "--budget",
+            file,
+            "--lab",
+            url,
+            "--settle",
+            "100ms",
+            "--no-sandbox",
+            "--format",
+            "json",
+        ];
+        let command = server.command(&args).output();
+        async move {
+            let output = command.await.expect("it runs");
+            let answer = serde_json::from_slice(&output.stdout);
+            let answer: Value =
+                answer.unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)));
+            (output.status.code(), answer)
+        }
+    });
+    let ((fast_code, fast), (late_code, late)) = tokio::join!(fast, late);
+    let told = |answer: &Value| -> Vec<Value> {
+        let rows = answer["budgets"].as_array().expect("rows").iter();
+        rows.map(|row| json!([row["route"], row["metric"], row["verdict"], row["n"]])).collect()
+    };
+    let page = "/demo/fast.html";
+    assert_eq!(told(&fast), [json!([page, "LCP", "pass", 5]), json!([page, "CLS", "pass", 5])], "{fast}");
+    let page = "/demo/late-image.html";
+    assert_eq!(told(&late), [json!([page, "LCP", "fail", 5]), json!([page, "CLS", "pass", 5])], "{late}");
+    assert_eq!((fast_code, late_code), (Some(0), Some(1)));
+    let lcp = late["budgets"][0]["measured"].as_f64();
+    assert!(lcp.is_some_and(|lcp| (1_500.0..10_000.0).contains(&lcp)), "{late}");
+    let why = fast["not_evaluated"].as_array().expect("reasons");
+    assert!(
+        why.iter().any(|one| one["why"].as_str().is_some_and(|why| why.contains("nobody uses"))),
+        "{fast}"
+    );
+    server.settled().await;
+    let status = server.get("sites/default/report?period=24h").await.expect("a report");
+    assert_eq!(status["views"], 0, "a lab run is no visit: {status}");
+}
+
+#[tokio::test]
+async fn lab_without_a_browser_or_a_page_says_what_to_do() {
+    let server = Server::start().await;
+    let fast = format!("{}/demo/fast.html", server.url);
+    let gone = format!("{}/demo/gone.html", server.url);
+    for (args, expected, said) in [
+        (vec!["--lab", &fast, "--chromium", "/nowhere/chromium"], 2, "--chromium or FIELDVITALS_CHROMIUM"),
+        (vec!["--lab", &gone, "--no-sandbox"], 4, "/demo/gone.html does not load: the server answers 404"),
+        (vec!["--lab", "http://127.0.0.1:1/", "--no-sandbox"], 4, "Open it by hand"),
+        (vec!["--lab", "localhost:3000"], 2, "expected the address of a page"),
+        (vec!["--lab", &fast, "--release", "1"], 2, "cannot be used with"),
+    ] {
+        let (code, out, err) = check_with(&server, LCP, &args).await;
+        assert_eq!(code, Some(expected), "{args:?}: {out}{err}");
+        assert!(err.contains(said), "{args:?}: {err}");
     }
 }

@@ -1,8 +1,8 @@
 //! Tests `fieldvitals store copy` between real stores, with kills in the middle.
 
 use fieldvitals_store::{
-    CellQuery, Context, Dimension, GroupBy, Judgement, LoadBatch, Name, Network, NewBudgets, NewSite,
-    Senders, SiteId, Source, SpoolId, Store, ViewUpdate, Weight,
+    Alerting as _, CellQuery, Context, Dimension, GroupBy, Judgement, LoadBatch, Name, Network, NewBudgets,
+    NewSite, Senders, SiteId, Sites as _, Source, SpoolId, Store, Transfer as _, ViewUpdate, Weight,
 };
 use fieldvitals_store_postgres::PostgresStore;
 use fieldvitals_store_postgres::testing::Database;

@@ -3,7 +3,8 @@
 #![allow(clippy::unwrap_used)]
 
 use fieldvitals_tests::beacon::now_ms;
-use fieldvitals_tests::server::Server;
+use fieldvitals_tests::receiver::Receiver;
+use fieldvitals_tests::server::{Launch, Server};
 use fieldvitals_tests::{clients, eventually, shop};
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -313,4 +314,108 @@ async fn crux_api_of_npm_reads_records_and_histories() {
     assert_eq!(answers[3], json!({"answer": null}), "no data");
     let error = answers[4]["error"].as_str().unwrap();
     assert!(error.contains("INVALID_ARGUMENT") && error.contains("expected PHONE"), "{error}");
+}
+
+/// A record as Google answers it.
+fn googles_record() -> Value {
+    let bins = |good: f64, poor: f64| {
+        json!([{"start": 0, "end": 2500, "density": good}, {"start": 2500, "end": 4000, "density": 1.0 - good - poor},
+               {"start": 4000, "density": poor}])
+    };
+    let date = |day: u8| json!({"year": 2026, "month": 11, "day": day});
+    json!({"record": {
+        "key": {"origin": ORIGIN, "formFactor": "PHONE"},
+        "metrics": {
+            "largest_contentful_paint": {"histogram": bins(0.75, 0.05), "percentiles": {"p75": 2345}},
+            "cumulative_layout_shift": {"histogram": bins(0.9, 0.0), "percentiles": {"p75": "0.07"}},
+            "form_factors": {"fractions": {"desktop": 0.0, "phone": 1.0, "tablet": 0.0}},
+        },
+        "collectionPeriod": {"firstDate": date(1), "lastDate": date(28)},
+    }})
+}
+
+#[tokio::test]
+async fn record_of_google_is_asked_once_and_stands_beside_the_own_numbers() {
+    let refusal = |code: u16, message: &str| (code, json!({"error": {"code": code, "message": message}}));
+    let google = Receiver::answering(&[
+        (200, googles_record()),
+        refusal(404, "chrome ux report data not found"),
+        refusal(429, "Quota exceeded"),
+        refusal(400, "API key not valid. Please pass a valid API key."),
+    ])
+    .await;
+    let folder = tempfile::TempDir::new().unwrap();
+    let file = folder.path().join("key");
+    std::fs::write(&file, "AIza-secret\n").unwrap();
+    let url = format!("http://{}/", google.address);
+    let launch = Launch::with(&["--crux-url", &url, "--crux-key-file", file.to_str().unwrap()]);
+    let server = shop::server_with(launch).await;
+    server.cli_json(&["site", "update", shop::NAME, "--origin", ORIGIN, "--json"]).await;
+    eventually(|| async { server.get("sites/shop/crux?origin=https://shop.example&device=phone").await })
+        .await;
+
+    // The second question of the day is answered from memory.
+    let answer = server.get("sites/shop/crux?device=phone").await.unwrap();
+    assert_eq!(google.connections(), 1, "{answer}");
+    let asked = &google.received()[0];
+    assert_eq!(asked.body, json!({"origin": ORIGIN, "formFactor": "PHONE"}));
+    let head = asked.head.to_lowercase();
+    assert!(
+        head.starts_with("post /v1/records:queryrecord http") && head.contains("x-goog-api-key: aiza-secret"),
+        "{head}"
+    );
+    let lcp = &answer["metrics"]["LCP"];
+    assert_eq!((&lcp["crux"]["p75"], &lcp["crux"]["good"]), (&json!(2345.0), &json!(0.75)), "{answer}");
+    assert_eq!(answer["metrics"]["CLS"]["crux"]["p75"], 0.07);
+    assert!(answer["metrics"]["INP"]["crux"].is_null() && answer["problem"].is_null(), "{answer}");
+    let own = report(&server, today_ms() - 28 * DAY_MS, today_ms(), "&device=phone").await;
+    assert_eq!(
+        (&lcp["own"]["p75"], &lcp["own"]["n"]),
+        (&own["metrics"]["LCP"]["p75"], &own["metrics"]["LCP"]["n"])
+    );
+
+    let report = ["report", "--crux", "--site", "shop", "--device", "phone"];
+    let text = server.command(&report).env_remove("COLUMNS").output().await.unwrap();
+    let text = String::from_utf8_lossy(&text.stdout).into_owned();
+    for expected in ["2,345", "75.0 %", "CrUX: 2026-11-01 to 2026-11-28", "Why they differ:"] {
+        assert!(text.contains(expected), "{expected}: {text}");
+    }
+    assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+
+    for (query, code, message) in [
+        ("", "no_data", "too few visits"),
+        ("?route=/cart", "rate_limited", "quota"),
+        ("?route=/search", "refused", "Google answered 400: API key not valid"),
+    ] {
+        let answer = server.get(&format!("sites/shop/crux{query}")).await.unwrap();
+        assert_eq!((&answer["problem"]["code"], &answer["crux"]), (&json!(code), &Value::Null), "{answer}");
+        assert!(answer["problem"]["message"].as_str().unwrap().contains(message), "{answer}");
+        assert!(answer["metrics"]["LCP"]["own"]["p75"].is_number(), "{answer}");
+    }
+    assert_eq!(google.received()[2].body, json!({"url": "https://shop.example/cart"}));
+    for (query, expected) in [
+        ("?route=/product/:id", "records of pages"),
+        ("?origin=https://evil.example", "takes no beacons"),
+        ("?origin=x", "expected an origin"),
+    ] {
+        let refused = server.get(&format!("sites/shop/crux{query}")).await.unwrap_err();
+        assert!(refused.starts_with("400") && refused.contains(expected), "{refused}");
+    }
+    assert_eq!(google.connections(), 4, "a refused question is not sent on");
+    assert!(!server.log().contains("AIza"), "{}", server.log());
+}
+
+#[tokio::test]
+async fn google_is_never_asked_without_a_key() {
+    let google = Receiver::start(&[]).await;
+    let url = format!("http://{}/", google.address);
+    let server = Server::launch(Launch::with(&["--crux-url", &url])).await;
+    let refused = server.get("sites/default/crux?origin=https://shop.example").await.unwrap_err();
+    assert!(
+        refused.starts_with("404") && refused.contains("crux_off") && refused.contains("--crux-key-file"),
+        "{refused}"
+    );
+    let told = server.cli(&["report", "--crux"]).await;
+    assert_eq!(told.status.code(), Some(2), "{}", String::from_utf8_lossy(&told.stderr));
+    assert_eq!(google.connections(), 0);
 }

@@ -141,6 +141,10 @@ async fn refused_beacon_is_explained_while_the_first_visit_is_awaited() {
     .await;
     browser.until(&has_text("beacons were refused")).await;
     browser.until(&has_text("https://evil.example")).await;
+    browser.click("[aria-label='Allow https://evil.example']").await;
+    browser.until("document.querySelector('.toast')?.innerText.includes('The origin is allowed')").await;
+    let allowed = server.get("sites").await.unwrap()["sites"][0]["origins"].clone();
+    assert_eq!(allowed, json!(["https://shop.example", "https://evil.example"]));
     browser.quit().await;
 }
 

@@ -1,6 +1,6 @@
 //! A 204 means durable: after a kill under load, every acknowledged beacon is stored exactly once.
 
-use fieldvitals_store::Store as _;
+use fieldvitals_store::{Reports as _, Sites as _};
 use fieldvitals_store_sqlite::SqliteStore;
 use fieldvitals_tests::beacon::{beacon, view_id};
 use fieldvitals_tests::server::Server;

@@ -3,7 +3,9 @@
 use fieldvitals_store::context::LcpDetail;
 use fieldvitals_store::context::conditions::Conditions;
 use fieldvitals_store::rollup::DAY_MS;
-use fieldvitals_store::{Context, Detail, LoadBatch, Senders, Source, SpoolId, Store, StoredView};
+use fieldvitals_store::{
+    Context, Detail, LoadBatch, Loading as _, Senders, Source, SpoolId, StoredView, Transfer as _,
+};
 use fieldvitals_store_postgres::testing::Database;
 use fieldvitals_store_sqlite::SqliteStore;
 use fieldvitals_tests::duckdb::ask;

@@ -123,3 +123,39 @@ async fn token_of_a_deleted_site_is_for_no_site() {
     assert_eq!(sites[0], &Value::Null, "the token of the first start is for all sites");
     assert!(sites[1][0].as_str().unwrap().starts_with('#'), "{listed}");
 }
+
+#[tokio::test]
+async fn token_past_its_rate_is_told_to_wait_and_others_are_not() {
+    let server = Server::start().await;
+    let slow = server.cli_json(&["token", "add", "slow", "--rate", "1", "--json"]).await;
+    assert_eq!(slow["rate"], 1);
+    let slow = slow["token"].as_str().expect("a secret").to_owned();
+    eventually(|| async {
+        match ask(&server, &slow, &Method::GET, "/api/v1/sites").await {
+            (200, _) => Ok(()),
+            answer => Err(format!("{answer:?}")),
+        }
+    })
+    .await;
+    // A burst of ten seconds' worth.
+    let mut refused = None;
+    for _ in 0..60 {
+        let url = format!("{}/api/v1/sites", server.url);
+        let answer = server.http.get(url).bearer_auth(&slow).send().await.expect("an answer");
+        if answer.status() != 200 {
+            refused = Some(answer);
+            break;
+        }
+    }
+    let refused = refused.expect("a refusal");
+    assert_eq!(refused.status().as_u16(), 429);
+    assert_eq!(refused.headers()["retry-after"], "1");
+    let told: Value = refused.json().await.expect("JSON");
+    assert_eq!(told["error"]["code"], "token_rate", "{told}");
+    assert_eq!(ask(&server, &server.token, &Method::GET, "/api/v1/sites").await.0, 200);
+    let described = ask(&server, &server.token, &Method::GET, "/api/v1/openapi.json").await.1;
+    let described: Value = serde_json::from_str(&described).expect("JSON");
+    assert!(described["paths"]["/api/v1/sites"]["get"]["responses"]["429"].is_object());
+    let too_high = server.cli(&["token", "add", "x", "--rate", "0"]).await;
+    assert_eq!(too_high.status.code(), Some(2));
+}

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use fieldvitals_store::{NewSite, Store};
+use fieldvitals_store::{NewSite, Sites as _, Store};
 use fieldvitals_store_postgres::PostgresStore;
 use fieldvitals_store_postgres::testing::{Cluster, Database};
 use fieldvitals_store_sqlite::SqliteStore;

@@ -1,6 +1,6 @@
 //! Route groups with real servers: learned by themselves, suggested, applied to the past, removed.
 
-use fieldvitals_store::{RouteGroups, Store};
+use fieldvitals_store::{RouteGroups, Sites as _};
 use fieldvitals_store_postgres::PostgresStore;
 use fieldvitals_store_postgres::testing::Database;
 use fieldvitals_tests::beacon::{beacon, view_id};

@@ -120,3 +120,32 @@ async fn each_change_needs_its_scope() {
     let (status, text) = (wrong.status().as_u16(), wrong.text().await.unwrap());
     assert!(status == 400 && text.contains("unknown field `time_zone`, expected one of"), "{text}");
 }
+
+#[tokio::test]
+async fn text_in_a_pipe_fits_80_columns_and_the_server_is_that_of_the_environment() {
+    let server = Server::start().await;
+    let long = "https://a-rather-long-name-of-a-shop.example";
+    server.cli_json(&["site", "update", "default", "--origin", long, "--json"]).await;
+    let run = async |args: &[&str]| {
+        let mut command = server.command(args);
+        // Without a named store, the commands work over the network.
+        let folder = server.data_dir().parent().expect("a folder above").to_owned();
+        command.env_remove("COLUMNS").env_remove("FIELDVITALS_DATA_DIR").current_dir(folder);
+        let output = command.output().await.expect("the binary runs");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.code(), text(&output.stdout), text(&output.stderr))
+    };
+    let (code, audit, told) = run(&["audit"]).await;
+    assert_eq!((code, audit.contains("site.update")), (Some(0), true), "{audit}{told}");
+    let (code, refused, error) = run(&["report", "--route", "/c/*", "--by", "device"]).await;
+    assert_eq!((code, refused.as_str()), (Some(2), ""), "{error}");
+    assert!(error.contains("only a ranking of routes"), "{error}");
+    for line in audit.lines().chain(error.lines()) {
+        assert!(line.chars().count() <= 80, "{line}");
+    }
+    let (code, sites, note) = run(&["site", "list"]).await;
+    assert_eq!((code, note.as_str()), (Some(0), ""), "{sites}");
+    assert!(sites.contains(&format!("src=\"{}/v.js\"", server.url)), "{sites}");
+    let (code, _, tip) = run(&["status", "--json"]).await;
+    assert!(code == Some(2) && tip.contains("`--format json` prints JSON"), "{tip}");
+}

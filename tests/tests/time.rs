@@ -4,7 +4,8 @@
 
 use fieldvitals_store::rollup::{DAY_MS, HOUR_MS, day_of};
 use fieldvitals_store::{
-    Context, LoadBatch, NewSite, Retention, Senders, Source, SpoolId, Store, ViewUpdate, Weight,
+    Context, LoadBatch, Loading as _, Maintenance as _, NewSite, Retention, Senders, Sites as _, Source,
+    SpoolId, Store, ViewUpdate, Weight,
 };
 use fieldvitals_store_sqlite::SqliteStore;
 use fieldvitals_tests::beacon::now_ms;

@@ -36,6 +36,8 @@ mod random;
 #[cfg(feature = "native")]
 pub mod score;
 #[cfg(feature = "native")]
+pub mod season;
+#[cfg(feature = "native")]
 pub mod share;
 pub mod snapshot;
 pub mod view;

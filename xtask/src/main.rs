@@ -73,8 +73,13 @@ enum Task {
     },
     /// Write the collector as an npm package into target/npm.
     Npm,
-    /// Put the release binary and the collector's files under dist/.
-    Dist,
+    /// Put the release binary and the collector's files under dist/. For each --target also a static binary, what an
+    /// image has, and a Debian package.
+    Dist {
+        /// Also for this target; may be repeated.
+        #[arg(long = "target", value_name = "TARGET")]
+        targets: Vec<dist::Target>,
+    },
     /// Print the bytes of snippet, module and glue.
     Size {
         /// As JSON: a list of name, value, unit, yardstick, ratio.
@@ -129,7 +134,7 @@ fn main() -> std::process::ExitCode {
         }
         Task::Chaos { arguments } => chaos::chaos(&arguments),
         Task::Npm => npm::package().map(drop),
-        Task::Dist => dist::dist(),
+        Task::Dist { targets } => dist::dist(&targets),
         Task::Size { json } => size::print(json),
         Task::Bench { bench, json, check, arguments } => bench::bench(bench, json, check, &arguments),
         Task::GateTables { check } => gate_tables::write(check),

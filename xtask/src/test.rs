@@ -3,10 +3,12 @@
 use crate::programs::{self, Programs, TestProgram};
 use crate::run::{cargo, find_program, run, say, seconds, succeeds_within};
 use crate::{browsers, clients, deny, duckdb, npm, postgres, room, size, tidy, toolchain};
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use clap::ValueEnum;
+use std::collections::VecDeque;
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Command, Stdio};
+use std::sync::Mutex;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// One part of the tests.
@@ -100,6 +102,7 @@ impl Part {
                 toolchain::program("prometheus", "prometheus")?;
                 toolchain::for_faults()?;
                 toolchain::for_alerts()?;
+                toolchain::for_proxies()?;
                 let (axe, clients, duckdb) = (browsers::axe()?, clients::fetch()?, duckdb::python()?);
                 say(format!("the browser is {}, its driver {}", chromium.display(), driver.display()));
                 let programs = tests.select(|program| program.is_of(E2E) && !program.has(E2E, BROWSERS))?;
@@ -191,6 +194,10 @@ struct Counts {
     ignored: u64,
 }
 
+/// Number of test programs that run at once. Each runs as many tests at once as there are cores, and most of those
+/// wait: for a process, for a database, for an animation of a page.
+const SIDE_BY_SIDE: usize = 2;
+
 /// The variable that proptest reads its seed from.
 const SEED: &str = "PROPTEST_RNG_SEED";
 
@@ -228,17 +235,40 @@ impl Tests {
         Ok(selected)
     }
 
-    /// Runs test programs one after the other; passes their output through. Fails after the last one.
+    /// Runs test programs, [`SIDE_BY_SIDE`] at a time; passes their output through, each line behind the name of its
+    /// program. Fails after the last one.
     fn run(&mut self, commands: impl IntoIterator<Item = Command>) -> Result<()> {
-        let mut failed = Vec::new();
-        for mut command in commands {
+        let mut waiting: VecDeque<Command> = commands.into_iter().collect();
+        for command in &mut waiting {
             command.envs(self.seed.map(|seed| (SEED, seed.to_string())));
-            let name = command.get_program().to_string_lossy().into_owned();
-            say(format!("running {name}"));
-            let status = self.counts.run(&mut command)?;
-            if !status.success() {
-                failed.push(format!("{name} ended with {status}"));
+        }
+        let (waiting, counts) = (Mutex::new(waiting), Mutex::new(&mut self.counts));
+        let next = || waiting.lock().ok()?.pop_front();
+        let worker = || -> Result<Vec<String>> {
+            let mut failed = Vec::new();
+            while let Some(mut command) = next() {
+                let path = command.get_program().to_string_lossy().into_owned();
+                say(format!("running {path}"));
+                let name = target_name(&path);
+                let mut child = command.stdout(Stdio::piped()).spawn().context("cannot run the tests")?;
+                let stdout = child.stdout.take().context("standard output was asked for")?;
+                for line in BufReader::new(stdout).lines() {
+                    let line = line?;
+                    writeln!(std::io::stdout(), "{name}: {line}")?;
+                    counts.lock().map_err(|_| anyhow!("a test program could not be run"))?.add(&line);
+                }
+                let status = child.wait()?;
+                if !status.success() {
+                    failed.push(format!("{path} ended with {status}"));
+                }
             }
+            Ok(failed)
+        };
+        let mut failed = Vec::new();
+        for ended in
+            std::thread::scope(|scope| [(); SIDE_BY_SIDE].map(|()| scope.spawn(worker)).map(|w| w.join()))
+        {
+            failed.extend(ended.map_err(|_| anyhow!("a test program could not be run"))??);
         }
         if !failed.is_empty() {
             bail!("{}", failed.join("\n"));
@@ -247,20 +277,13 @@ impl Tests {
     }
 }
 
-impl Counts {
-    /// Runs a test program; passes its output through.
-    fn run(&mut self, command: &mut Command) -> Result<ExitStatus> {
-        let mut child = command.stdout(Stdio::piped()).spawn().context("cannot run the tests")?;
-        let stdout = child.stdout.take().context("standard output was asked for")?;
-        let mut out = std::io::stdout();
-        for line in BufReader::new(stdout).lines() {
-            let line = line?;
-            writeln!(out, "{line}")?;
-            self.add(&line);
-        }
-        Ok(child.wait()?)
-    }
+/// The name of a test program's target: its file name without the hash that cargo adds.
+fn target_name(path: &str) -> &str {
+    let file = path.rsplit('/').next().unwrap_or(path);
+    file.rsplit_once('-').map_or(file, |(name, _)| name)
+}
 
+impl Counts {
     fn add(&mut self, line: &str) {
         let Some(summary) = line.strip_prefix("test result: ") else { return };
         let count = |what: &str| -> u64 {

@@ -9,7 +9,7 @@ use std::path::Path;
 
 /// The workspace crates that each workspace crate may import. Imports go down only: `vitals` imports none, and no
 /// crate imports the binary `fieldvitals`.
-const IMPORTS: [(&str, &[&str]); 10] = [
+const IMPORTS: [(&str, &[&str]); 11] = [
     ("vitals", &[]),
     ("fieldvitals-collector", &["vitals"]),
     ("fieldvitals-store", &["vitals"]),
@@ -24,7 +24,17 @@ const IMPORTS: [(&str, &[&str]); 10] = [
         "fieldvitals-server",
         &["fieldvitals-store", "fieldvitals-store-postgres", "fieldvitals-store-sqlite", "vitals"],
     ),
-    ("fieldvitals", &["fieldvitals-server", "fieldvitals-store", "fieldvitals-store-sqlite", "vitals"]),
+    ("fieldvitals-traffic", &["fieldvitals-store", "vitals"]),
+    (
+        "fieldvitals",
+        &[
+            "fieldvitals-server",
+            "fieldvitals-store",
+            "fieldvitals-store-sqlite",
+            "fieldvitals-traffic",
+            "vitals",
+        ],
+    ),
     (
         "fieldvitals-tests",
         &[
@@ -42,6 +52,7 @@ const IMPORTS: [(&str, &[&str]); 10] = [
             "fieldvitals-store-postgres",
             "fieldvitals-store-sqlite",
             "fieldvitals-tests",
+            "fieldvitals-traffic",
             "vitals",
         ],
     ),

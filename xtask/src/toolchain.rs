@@ -130,6 +130,15 @@ pub(crate) fn for_faults() -> Result<()> {
     Ok(())
 }
 
+/// Ensures that the proxy of the tests is installed. Debian installs it in /usr/sbin, which is on the search path of
+/// administrators only.
+pub(crate) fn for_proxies() -> Result<()> {
+    if !Path::new("/usr/sbin/nginx").is_file() {
+        program("nginx", "nginx-light")?;
+    }
+    Ok(())
+}
+
 /// Ensures that the receivers of alerts are installed, for the tests of alerts: Alertmanager, and a mail server.
 pub(crate) fn for_alerts() -> Result<()> {
     program("prometheus-alertmanager", "prometheus-alertmanager")?;

@@ -1,7 +1,7 @@
 //! The questions of a dashboard, and their shares.
 
-use crate::data::Traffic;
 use crate::query::{FROM_MS, SEED, TO_MS};
+use fieldvitals_traffic::Traffic;
 
 /// The days of [`crate::query`]'s data, and the last seven of them.
 const PAST: [&str; 2] = [

@@ -7,6 +7,7 @@ use crate::exit::{Done, Exit, Failure};
 use crate::moment::minute;
 use crate::output::table::{Cell, Column, Table};
 use crate::output::{ABSENT, Ink, Terminal, limit, plain, share, value};
+use crate::progress::count;
 use std::path::PathBuf;
 
 /// Print the state of the budgets that are kept on the server, and how near each is to its limit: exit 0 if none is broken,
@@ -52,7 +53,8 @@ fn states(answer: &StatesAnswer, terminal: Terminal) -> String {
     for one in &answer.budgets {
         let budget = &one.budget;
         let used = one.used.map_or_else(|| ABSENT.to_owned(), |used| format!("{:.0} %", used * 100.0));
-        let measured = budget.measured.map(|measured| value(budget.metric, measured, budget.max.as_slice()));
+        let seen = &one.evidence;
+        let measured = seen.measured.map(|measured| value(budget.metric, measured, budget.max.as_slice()));
         let filters =
             budget.filters.iter().map(|(name, value)| format!(", {} {value}", name.replace('_', " ")));
         let route: String = std::iter::once(budget.route.clone()).chain(filters).collect();
@@ -66,10 +68,13 @@ fn states(answer: &StatesAnswer, terminal: Terminal) -> String {
                 budget.max.map_or_else(|| ABSENT.to_owned(), |max| limit(budget.metric, max)).into(),
                 measured.unwrap_or_else(|| ABSENT.to_owned()).into(),
                 used.into(),
-                budget.n.to_string().into(),
-                share(budget.within, budget.n).into(),
+                seen.n.to_string().into(),
+                share(seen.within, seen.n).into(),
             ],
-            plain(&budget.reason),
+            match seen.of_verdict {
+                true => format!("decided {}; {} since then", minute(&seen.to), count(budget.n, "page view")),
+                false => plain(&budget.reason),
+            },
         );
     }
     let judged = answer.judged.as_deref().map_or_else(|| "not yet".to_owned(), minute);
@@ -158,9 +163,13 @@ mod tests {
             json!({
                 "state": state, "since": "2026-11-21T14:30:00Z", "from": "2026-11-21T14:30:00Z", "used": used,
                 "line": 1, "route": "/product/:id/reviews/of/customers", "metric": "LCP", "percentile": 75,
-                "max": 2500, "device": "phone", "filters": { "country": "DE" }, "n": 14_000, "within": 12_000,
-                "measured": used.map(|used| used * 2_500.0), "interval": null, "verdict": "inconclusive",
-                "reason": "too close to the budget to tell from chance", "samples_needed": null,
+                "max": 2500, "device": "phone", "filters": { "country": "DE" }, "n": 3, "within": 3,
+                "measured": null, "interval": null, "verdict": "inconclusive",
+                "reason": "no data", "samples_needed": null,
+                "evidence": {
+                    "from": "2026-11-20T14:30:00Z", "to": "2026-11-21T14:30:00Z", "of_verdict": used.is_some(),
+                    "n": 900, "within": 770, "measured": used.map(|used| used * 2_500.0),
+                },
             })
         };
         let answer = json!({
@@ -170,6 +179,8 @@ mod tests {
         let text = states(&serde_json::from_value(answer).unwrap(), TERMINAL);
         assert!(text.lines().all(|line| line.width() <= 80), "{text}");
         assert!(text.contains("92 %") && text.contains("104 %") && text.contains("version 3"), "{text}");
+        let decided = "decided 2026-11-21 14:30; 3 page views since then";
+        assert_eq!((text.matches(decided).count(), text.matches("no data").count()), (2, 1), "{text}");
         let none = json!({ "site": "shop", "version": null, "judged": null, "budgets": [] });
         let text = states(&serde_json::from_value(none).unwrap(), TERMINAL);
         assert!(text.contains("budget apply FILE"), "{text}");

@@ -121,11 +121,22 @@ async fn init_proposes_what_the_site_keeps() {
     };
     let period = json!({"from": "a", "to": "b"});
     let page = json!({"route": "/p/:id", "views": 900, "views_estimated": 900,
-        "metrics": {"INP": metric(310.0, 322.0, 900), "LCP": metric(1.0, 1.0, 99)}});
+        "metrics": {"INP": metric(310.0, 322.0, 900), "LCP": metric(2_100.0, 2_400.0, 101), "CLS": metric(0.0, 0.0, 99)}});
+    let judged = |metric: &str, verdict: &str, upper: Value, needed: Value| {
+        json!({"line": 1, "route": "*", "metric": metric, "percentile": 75, "device": null, "n": 900, "within": 700,
+            "measured": 1.0, "interval": if upper.is_null() { Value::Null } else { json!([1.0, upper]) },
+            "verdict": verdict, "reason": "", "samples_needed": needed})
+    };
+    let gate = json!({"site": "shop", "release": null, "period": period, "verdict": "inconclusive", "budgets": [
+        judged("LCP", "pass", json!(2_300), Value::Null),
+        judged("CLS", "inconclusive", json!(0.1623), Value::Null),
+        judged("LCP", "inconclusive", Value::Null, json!(1_300)),
+        judged("INP", "inconclusive", json!(352), Value::Null),
+    ]});
     let summary = |metrics: Value, pages: Value| {
         let summary = json!({"site": "shop", "period": period, "views": 5000, "views_estimated": 5000,
             "metrics": metrics, "pages": pages, "missing": []});
-        Responder::start(&[("200 OK", &summary.to_string())])
+        Responder::start(&[("200 OK", &summary.to_string()), ("200 OK", &gate.to_string())])
     };
     let whole = json!({"LCP": metric(2_100.0, 2_140.0, 5_000), "CLS": metric(0.142, 0.1481, 5_000)});
     let server = summary(whole, json!([page]));
@@ -137,8 +148,13 @@ async fn init_proposes_what_the_site_keeps() {
         .iter()
         .map(|budget| format!("{} {}", budget.key(), budget.limit.max().unwrap().number(budget.metric)))
         .collect();
-    assert_eq!(budgets, ["LCP p75 all * 2500", "CLS p75 all * 0.15", "INP p75 all /p/:id 350"]);
+    assert_eq!(budgets, ["LCP p75 all * 2500", "CLS p75 all * 0.17", "INP p75 all /p/:id 400"]);
     assert!(text.contains("# Now 310 ms over 900 page views.\n"), "{text}");
+    assert!(
+        text.contains("# LCP: now 2100 ms over 101 page views; about 1,300 page views are needed"),
+        "{text}"
+    );
+    assert!(server.requests()[1].starts_with("POST /api/v1/sites/shop/gate?period=7d "));
     let server = summary(json!({}), json!([]));
     let failure =
         run(&["init", "--server", &server.url, "--token", "t", "--site", "shop"]).await.unwrap_err();

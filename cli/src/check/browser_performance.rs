@@ -22,7 +22,7 @@ pub(super) fn render(checked: &Checked<'_>) -> String {
             "value": measured,
             "desiredSize": "smaller",
         });
-        let subject = budget.scope();
+        let subject = format!("{}{}", if budget.lab { "lab " } else { "" }, budget.scope());
         match subjects.iter_mut().find(|(known, _)| *known == subject) {
             Some((_, metrics)) => metrics.push(metric),
             None => subjects.push((subject, vec![metric])),

@@ -20,7 +20,8 @@ pub(super) fn render(checked: &Checked<'_>) -> String {
                 Verdict::Fail => "exceeded",
                 _ => "inconclusive",
             };
-            let title = format!("{} budget {what}", budget.metric.name());
+            let lab = if budget.lab { "Lab: " } else { "" };
+            let title = format!("{lab}{} budget {what}", budget.metric.name());
             commands.push_str(&command(name, checked.file, budget.line, &title, &checked.finding(budget)));
         }
         if let Some(first) = shown.get(whole) {

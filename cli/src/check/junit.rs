@@ -16,6 +16,7 @@ pub(super) fn render(checked: &Checked<'_>, now: jiff::Timestamp) -> String {
             routes.push(&budget.route);
         }
     }
+    let source = if checked.answer.lab.is_some() { "lab" } else { "rum" };
     let mut text = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n");
     for (id, route) in routes.into_iter().enumerate() {
         let budgets = || checked.answer.budgets.iter().filter(|budget| budget.route == route);
@@ -23,7 +24,7 @@ pub(super) fn render(checked: &Checked<'_>, now: jiff::Timestamp) -> String {
         text.push_str(&format!(
             "  <testsuite name=\"{}\" package=\"fieldvitals\" id=\"{id}\" hostname=\"localhost\" timestamp=\"{}\" \
              tests=\"{}\" failures=\"{}\" errors=\"0\" skipped=\"{}\" time=\"0\">\n    <properties/>\n",
-            escape(&format!("rum.{route}")),
+            escape(&format!("{source}.{route}")),
             now.strftime("%Y-%m-%dT%H:%M:%S"),
             budgets().count(),
             count(Verdict::Fail),

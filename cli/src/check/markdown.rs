@@ -7,8 +7,9 @@ use vitals::budget::Severity;
 use vitals::gate::Verdict;
 
 pub(super) fn render(checked: &Checked<'_>) -> String {
+    let counted = if checked.answer.lab.is_some() { "Runs" } else { "Page views" };
     let mut text = format!(
-        "### Web Vitals budgets: {}\n\n{}\n\n| | Route | Budget | Measured (90 % interval) | Page views | Within | Design effect | Why |\n|-|-|-|-|-:|-:|-:|-|\n",
+        "### Web Vitals budgets: {}\n\n{}\n\n| | Route | Budget | Measured (90 % interval) | {counted} | Within | Design effect | Why |\n|-|-|-|-|-:|-:|-:|-|\n",
         escape(&checked.sum()),
         escape(&checked.about()),
     );

@@ -101,10 +101,11 @@ impl BudgetAnswer {
         }
     }
 
-    /// The name of the rule that a budget is: `lcp.p75`, `lcp.p75.increase`.
+    /// The name of the rule that a budget is: `lcp.p75`, `lcp.p75.increase`, `lab.lcp.p50`.
     pub(super) fn rule(&self) -> String {
         let increase = if self.increase.is_some() { ".increase" } else { "" };
-        format!("{}.p{}{increase}", self.metric.name().to_lowercase(), self.percentile)
+        let lab = if self.lab { "lab." } else { "" };
+        format!("{lab}{}.p{}{increase}", self.metric.name().to_lowercase(), self.percentile)
     }
 
     /// The identity of a budget across checks, without its limit.

@@ -2,6 +2,7 @@
 //! newer server.
 
 pub(crate) mod alerts;
+pub(crate) mod crux;
 pub(crate) mod gate;
 pub(crate) mod kept;
 pub(crate) mod summary;

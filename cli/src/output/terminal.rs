@@ -3,7 +3,7 @@
 use std::io::IsTerminal as _;
 use vitals::metric::Rating;
 
-/// The width of a terminal that does not tell its width.
+/// The width of a pipe, and of a terminal that does not tell its width.
 const COLUMNS_DEFAULT: usize = 80;
 /// The narrowest width that texts are fitted to. A narrower terminal breaks lines itself.
 const COLUMNS_MIN: usize = 40;
@@ -13,26 +13,37 @@ const COLUMNS_MIN: usize = 40;
 pub(crate) struct Terminal {
     /// Whether to print ANSI colors.
     pub(crate) color: bool,
-    /// The width to fit texts to. `None` for files and pipes: programs and searches need whole texts.
+    /// The width to fit texts to. `None` for files and agents: programs and searches need whole texts.
     pub(crate) columns: Option<usize>,
 }
 
 impl Terminal {
-    /// A file or a pipe: no colors, no limit.
+    /// A file: no colors, no limit.
     pub(crate) const PIPE: Self = Self { color: false, columns: None };
 
-    /// The terminal of standard output, or [`Self::PIPE`]. `COLUMNS` overrides the width that the terminal tells;
-    /// `NO_COLOR` (<https://no-color.org>) and `TERM=dumb` turn off colors.
+    /// The terminal of standard output; 80 columns without colors for a pipe, because people read logs and mails, too.
+    /// Programs have JSON and CSV. `COLUMNS` overrides the width that the terminal tells; `NO_COLOR`
+    /// (<https://no-color.org>) and `TERM=dumb` turn off colors.
     pub(crate) fn of_stdout() -> Self {
-        if !std::io::stdout().is_terminal() {
-            return Self::PIPE;
-        }
+        Self::of(std::io::stdout().is_terminal())
+    }
+
+    /// As [`Self::of_stdout`], of standard error.
+    pub(crate) fn of_stderr() -> Self {
+        Self::of(std::io::stderr().is_terminal())
+    }
+
+    fn of(is_terminal: bool) -> Self {
         let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
         let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
         let given = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
-        let told = || terminal_size::terminal_size().map(|(width, _)| usize::from(width.0));
+        let told =
+            || terminal_size::terminal_size().filter(|_| is_terminal).map(|(width, _)| usize::from(width.0));
         let columns = given.or_else(told).filter(|columns| *columns > 0).unwrap_or(COLUMNS_DEFAULT);
-        Self { color: !is_set("NO_COLOR") && !is_dumb, columns: Some(columns.max(COLUMNS_MIN)) }
+        Self {
+            color: is_terminal && !is_set("NO_COLOR") && !is_dumb,
+            columns: Some(columns.max(COLUMNS_MIN)),
+        }
     }
 
     /// Wraps a text in the sequences of a color.
@@ -45,9 +56,19 @@ impl Terminal {
         self.fill(indent, indent, text)
     }
 
+    /// Breaks a text, whose first line starts with `label`, into lines.
+    pub(crate) fn labeled(self, label: &str, text: &str) -> String {
+        self.fill(label, "", text)
+    }
+
     /// Joins items by commas. The first line starts with `label`, further lines are aligned with it.
     pub(crate) fn list(self, label: &str, items: &[String]) -> String {
-        self.fill(label, &" ".repeat(label.len()), &items.join(", "))
+        self.item(label, &items.join(", "))
+    }
+
+    /// Breaks a text between words. The first line starts with `label`, further lines are aligned with it.
+    pub(crate) fn item(self, label: &str, text: &str) -> String {
+        self.fill(label, &" ".repeat(label.len()), text)
     }
 
     fn fill(self, first: &str, further: &str, text: &str) -> String {

@@ -9,6 +9,9 @@ use tracing_subscriber::EnvFilter;
 /// What the server tells of itself.
 #[derive(Debug, clap::Args)]
 pub(super) struct Monitoring {
+    /// Which log lines to write: `warn`, `info`, `debug`, or by module.
+    #[arg(long, env = "FIELDVITALS_LOG", value_name = "FILTER")]
+    pub(super) log: Option<String>,
     /// The form of log lines.
     #[arg(long, env = "FIELDVITALS_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text, value_name = "FORMAT")]
     log_format: LogFormat,

@@ -1,6 +1,6 @@
 //! `fieldvitals site routes`: groups of routes that have too few page views each.
 
-use super::{change_groups, print};
+use super::{here, print};
 use crate::exit::Exit;
 use crate::interrupt::Interrupt;
 use crate::names::unknown;
@@ -14,7 +14,6 @@ use fieldvitals_server::clock::now_ms;
 use fieldvitals_server::limits::ROUTES_STUDIED_VIEWS_MIN;
 use fieldvitals_server::routes::{PresentReport, SuggestionsReport, rebuild, study};
 use fieldvitals_store::limits::ROUTE_GROUPS_REMOVED_MAX;
-use fieldvitals_store::route_groups::matches;
 use fieldvitals_store::{RouteGroups, Site, Store};
 use serde_json::{Value, json};
 use std::process::ExitCode;
@@ -184,11 +183,7 @@ async fn remove(store: &dyn Store, name: &str, patterns: &[String], rebuild: boo
     if let Some(wrong) = patterns.iter().find(|pattern| !known.contains(pattern)) {
         anyhow::bail!(unknown("group", wrong, &format!(" on site `{name}`"), known));
     }
-    let mut after = site.route_groups.clone();
-    after.groups.retain(|group| !patterns.contains(group));
-    after.apart.retain(|route| after.groups.iter().any(|group| matches(group, route)));
-    after.removed.extend(patterns.iter().cloned());
-    after.sort();
+    let after = site.route_groups.without(patterns);
     anyhow::ensure!(
         after.removed.len() <= ROUTE_GROUPS_REMOVED_MAX,
         "a site remembers at most {ROUTE_GROUPS_REMOVED_MAX} removed groups; `fieldvitals site update {name} \
@@ -205,7 +200,7 @@ async fn change(
     is_rebuilt: bool,
 ) -> anyhow::Result<Done> {
     let before = site.route_groups.clone();
-    let changed = change_groups(store, &site, after).await?;
+    let changed = here(store).site_route_groups(&site, &after).await?;
     let rebuilt = match is_rebuilt {
         false => None,
         true => {

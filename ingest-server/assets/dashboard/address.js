@@ -34,13 +34,13 @@ const ALL_FILTERS = [...FILTERS, ...CONTEXT_FILTERS];
 /** The state without filters. */
 export const UNFILTERED = Object.fromEntries(ALL_FILTERS.map(({ name }) => [name, null]));
 
-export const VIEWS = ["overview", "compare", "budgets", "setup", "server"];
+export const VIEWS = ["overview", "compare", "budgets", "alerts", "setup", "settings", "server"];
 
 const DEFAULTS = {
   site: null, view: "overview", route: null, period: "7d", from: null, to: null,
   ...UNFILTERED,
   metric: null, sort: "impact", order: "desc", search: null, min_n: null, group: null, around: null, by: "device", status: "open",
-  sides: "period", current: null, baseline: null,
+  sides: "period", current: null, baseline: null, against_from: null, against_to: null, part: "site",
 };
 
 const CHOICES = {
@@ -53,7 +53,8 @@ const CHOICES = {
   status: ["open", "all"],
   group: ["section"],
   around: ["worst"],
-  sides: ["period", ...FILTERS.map(({ name }) => name)],
+  part: ["site", "routes", "tokens", "channels", "log"],
+  sides: ["period", "dates", ...FILTERS.map(({ name }) => name)],
   ...Object.fromEntries(CONTEXT_FILTERS.filter(({ values }) => values).map(({ name, values }) => [name, values])),
 };
 
@@ -90,7 +91,7 @@ export function address(target) {
     if (target[name] !== standard && target[name] !== null) query.set(name, target[name]);
   }
   const text = query.toString().replaceAll("%2F", "/").replaceAll("%3A", ":");
-  return text === "" ? "/" : `/?${text}`;
+  return text === "" ? "./" : `./?${text}`;
 }
 
 /** Another view of the same page views. */
@@ -107,12 +108,12 @@ export function ofSite(state, site) {
 /** The parameters of the API that choose the state's page views. */
 export function scope(state) {
   const { from, to } = state;
-  const period = from === null && to === null ? { period: state.period } : { from: from === null ? null : day(from), to: to === null ? null : day(to) };
-  return { ...period, ...Object.fromEntries(Object.keys(UNFILTERED).map((name) => [name, state[name]])) };
+  const chosen = from === null && to === null ? { period: state.period } : { from: from === null ? null : startOf(from), to: to === null ? null : startOf(to) };
+  return { ...chosen, ...Object.fromEntries(Object.keys(UNFILTERED).map((name) => [name, state[name]])) };
 }
 
 /** A date as the API has times; a time stays as it is. */
-function day(text) {
+export function startOf(text) {
   return /^\d{4}-\d\d-\d\d$/.test(text) ? `${text}T00:00:00Z` : text;
 }
 

@@ -1,4 +1,4 @@
-// Requests to the API. A session is a cookie that scripts cannot read.
+// Requests to the API, by addresses relative to the page: a proxy may show it under a path. A session is a cookie that scripts cannot read.
 
 /** The header that requests of a session need if they change something. */
 const OWN_PAGE = { "Fieldvitals-Dashboard": "1" };
@@ -49,9 +49,20 @@ export function post(path, body) {
   return send(path, { method: "POST", body: JSON.stringify(body), headers: { "Content-Type": "application/json", ...OWN_PAGE } });
 }
 
+/** Changes settings: `method` is `PATCH`, `PUT` or `DELETE`; an object goes as JSON, a text as TOML. */
+export function change(method, path, body = null) {
+  const [type, text] = typeof body === "string" ? ["application/toml", body] : ["application/json", body === null ? undefined : JSON.stringify(body)];
+  return send(path, { method, body: text, headers: { ...(text === undefined ? {} : { "Content-Type": type }), ...OWN_PAGE } });
+}
+
+/** Asks a question whose text is too long for an address. */
+export function ask(path, text) {
+  return send(path, { method: "POST", body: text, headers: { "Content-Type": "application/toml", ...OWN_PAGE } });
+}
+
 /** Ends the session. */
 export function signOut() {
-  return send("/api/v1/session", { method: "DELETE", headers: OWN_PAGE });
+  return change("DELETE", "api/v1/session");
 }
 
 async function send(address, options) {
@@ -85,5 +96,5 @@ async function send(address, options) {
 
 /** The path of a site's resource. */
 export function sitePath(site, resource) {
-  return `/api/v1/sites/${encodeURIComponent(site)}/${resource}`;
+  return `api/v1/sites/${encodeURIComponent(site)}/${resource}`;
 }

@@ -9,10 +9,10 @@ const SHAPES = {
   poor: () => svg("path", { d: "M5 .8 9.6 9.2H.4z" }),
 };
 
-/** A rating in colour, shape and words. */
-export function chip(rating) {
+/** A rating in colour, shape and words; `text` replaces its words. */
+export function chip(rating, text = RATINGS[rating] ?? rating) {
   const shape = svg("svg", { viewBox: "0 0 10 10", width: 10, height: 10, "aria-hidden": "true" }, SHAPES[rating]?.());
-  return h("span", { class: `chip ${rating}` }, shape, RATINGS[rating] ?? rating);
+  return h("span", { class: `chip ${rating}` }, shape, text);
 }
 
 /** A mark on a percentile that rests on few samples, or nothing. */
@@ -120,6 +120,7 @@ export function histogram(name, metric) {
 
 /** The axis: zero, the thresholds, and the end if there is room. */
 function axis(unit, bins, edges, thresholds) {
+  /** @type {[number, string, string][]} */
   const labels = [[0, "0", "first"]];
   if (edges[1] > 0.08) labels.push([edges[1], boundary(unit, thresholds[0]), "middle"]);
   if (edges[2] - edges[1] > 0.14 && edges[2] < 0.97) labels.push([edges[2], boundary(unit, thresholds[1]), "middle"]);

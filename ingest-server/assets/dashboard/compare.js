@@ -1,8 +1,9 @@
 // Two periods, releases or segments, metric by metric, and the routes that moved most.
-import { FILTERS, elsewhere, scope } from "./address.js";
+import { FILTERS, elsewhere, scope, startOf } from "./address.js";
 import { METRICS, count, counted, period } from "./format.js";
 import { figure } from "./chart.js";
 import { changeMark, changeRange } from "./change.js";
+import { csvButton } from "./export.js";
 import { controls, picker } from "./controls.js";
 import { get, sitePath, softly } from "./api.js";
 import { failed, h, quoted, readable } from "./dom.js";
@@ -12,11 +13,18 @@ const ROUTES = 20;
 const RELEASES = 100;
 /** Changes that have a direction. */
 const CLEAR = ["worse", "better"];
+/** Comparisons of two periods. */
+const TIMES = ["period", "dates"];
 
 export const compareView = {
   async read(state, site, { signal }) {
     const of = (resource, query) => get(sitePath(site.name, resource), query, signal);
     const asked = { ...scope(state), route: state.route, limit: ROUTES };
+    if (state.sides === "dates") {
+      const { against_from: from, against_to: to } = state;
+      if (from === null) return { comparison: null, sides: [] };
+      return { comparison: await softly(of("compare", { ...asked, against_from: startOf(from), against_to: to === null ? null : startOf(to) })), sides: [] };
+    }
     if (state.sides === "period") return { comparison: await softly(of("compare", { ...asked, against: "previous" })), sides: [] };
     const [found, releases] = await Promise.all([
       softly(of("breakdown", { ...scope(state), [state.sides]: null, by: state.sides, metrics: "LCP" })),
@@ -36,13 +44,14 @@ export const compareView = {
 
   draw(state, answers, link, actions) {
     const { comparison, sides } = answers;
-    const ways = [["period", "The period before"], ...FILTERS.map(({ name, title }) => [name, `Another ${title.toLowerCase()}`])];
+    const ways = [["period", "The period before"], ["dates", "Another period"], ...FILTERS.map(({ name, title }) => [name, `Another ${title.toLowerCase()}`])];
     return [
       h("div", { class: "heading" }, h("h1", { tabindex: "-1" }, "Compare ", quoted(state.site)), h("p", { class: "subtitle" }, "Each metric of two sides, with the uncertainty of the change.")),
       controls(state, answers, link, actions),
       h("div", { class: "controls" },
-        picker("sides", "Compare with", ways, state.sides, actions, (chosen) => ({ sides: chosen, current: null, baseline: null, ...(chosen === "period" ? {} : { [chosen]: null }) })),
-        state.sides === "period" || sides.length < 2 ? null : [side("baseline", "Baseline", 1), side("current", "Current", 0)]),
+        picker("sides", "Compare with", ways, state.sides, actions, (chosen) => ({ sides: chosen, current: null, baseline: null, against_from: null, against_to: null, ...(TIMES.includes(chosen) ? {} : { [chosen]: null }) })),
+        state.sides === "dates" ? otherPeriod(state, actions) : null,
+        TIMES.includes(state.sides) || sides.length < 2 ? null : [side("baseline", "Baseline", 1), side("current", "Current", 0)]),
       result(comparison, state, link),
     ];
     function side(name, text, place) {
@@ -54,7 +63,9 @@ export const compareView = {
 };
 
 function result(comparison, state, link) {
-  if (comparison === null) return h("section", { class: "panel" }, h("p", {}, "There are no two values to compare in this period."));
+  if (comparison === null) {
+    return h("section", { class: "panel" }, h("p", {}, state.sides === "dates" ? "Choose the days of the other period. The one above is compared with it." : "There are no two values to compare in this period."));
+  }
   if (comparison instanceof Error) return h("section", { class: "panel notice" }, failed(comparison));
   const { baseline, current } = comparison;
   const name = (side) => side.value === null ? period(side.period) : readable(side.value);
@@ -62,7 +73,7 @@ function result(comparison, state, link) {
   const known = METRICS.filter((metric) => comparison.metrics[metric.name] !== undefined);
   return [
     h("section", { class: "panel", "aria-labelledby": "changes" },
-      h("h2", { id: "changes" }, `The ${comparison.percentile}th percentile`),
+      h("div", { class: "panel-head flush" }, h("h2", { id: "changes" }, `The ${comparison.percentile}th percentile`), csvButton(`${comparison.site}-compare`, () => comparedRows(comparison, heads))),
       h("p", { class: "soft small" }, `${counted(baseline.views, "page view")} against ${count(current.views)}. Metrics are judged together, so that many of them do not make false alarms.`),
       changeTable(heads, known.map((metric) => changeRow(metric.name, comparison.metrics[metric.name])))),
     moved(comparison.routes, heads, state, link),
@@ -70,10 +81,37 @@ function result(comparison, state, link) {
   ];
 }
 
+/** The days of the other period. */
+function otherPeriod(state, actions) {
+  const go = (event) => {
+    event.preventDefault();
+    const form = new FormData(event.currentTarget);
+    actions.go({ against_from: form.get("against_from") || null, against_to: form.get("against_to") || null });
+  };
+  const shown = (text) => (text ?? "").slice(0, 10);
+  return h("form", { class: "range", onsubmit: go },
+    h("label", {}, h("span", {}, "Against, from (UTC)"), h("input", { type: "date", name: "against_from", required: true, value: shown(state.against_from), "data-key": "against_from" })),
+    h("label", {}, h("span", {}, "To, excluded; empty: as long"), h("input", { type: "date", name: "against_to", value: shown(state.against_to), "data-key": "against_to" })),
+    h("button", { class: "secondary", type: "submit" }, "Compare"));
+}
+
+/**
+ * A comparison as rows of a table: the metrics of all page views, then the pages that moved.
+ * @param {any} comparison
+ * @param {any[]} heads
+ */
+function comparedRows(comparison, heads) {
+  const { metrics, routes } = comparison;
+  const [, baseline, current] = heads;
+  const of = (page, name, change) => [page, name, change.baseline?.value, change.baseline?.n, change.current?.value, change.current?.n, change.change, change.interval?.[0], change.interval?.[1], change.verdict];
+  return [["page", "metric", `p75 of ${baseline}`, "n", `p75 of ${current}`, "n", "change", "90 % CI from", "90 % CI to", "verdict"],
+    ...Object.entries(metrics).map(([name, change]) => of("(all)", name, change)), ...routes.map((change) => of(change.route, change.metric, change))];
+}
+
 /** The pages whose metrics changed clearly, and the others folded away. */
 function moved(routes, heads, state, link) {
   if (routes.length === 0) return null;
-  const by = state.sides === "period" ? "device" : state.sides;
+  const by = TIMES.includes(state.sides) ? "device" : state.sides;
   const rows = (of) => of.map((change) => changeRow([
     link(elsewhere(state, { route: change.route, metric: change.metric, by }), { "data-key": `moved-${change.metric}-${change.route}` }, quoted(change.route, "route")), ` ${change.metric}`], change));
   const [clear, others] = [true, false].map((isClear) => routes.filter(({ verdict: said }) => CLEAR.includes(said) === isClear));

@@ -83,7 +83,7 @@ function more(state, answers, actions) {
   const byText = (event) => {
     event.preventDefault();
     const form = new FormData(event.currentTarget);
-    actions.go(Object.fromEntries(texts.map(({ name }) => [name, form.get(name).trim() || null])));
+    actions.go(Object.fromEntries(texts.map(({ name }) => [name, String(form.get(name)).trim() || null])));
   };
   const date = (text) => (text ?? "").slice(0, 10);
   const panel = h("details", { class: "more-filters", "data-open": "filters" },

@@ -2,23 +2,31 @@
 // anew. What was there stays, dimmed, until the new figures are there; an error stands above it.
 import { ApiError, VERSION, get, signOut, sitePath, softly } from "./api.js";
 import { FILTERS, UNFILTERED, address, elsewhere, filtersOf, ofSite, readAddress, scope } from "./address.js";
+import { alertsView } from "./alerts.js";
 import { budgetsView } from "./budgets.js";
 import { compareView } from "./compare.js";
 import { enterByAddress, failure, noSites, signIn } from "./entry.js";
 import { h, quoted, readable } from "./dom.js";
+import { dirtyFields, isDirty, restoreFields } from "./forms.js";
 import { openPalette, openSharing } from "./dialogs.js";
 import { overviewView } from "./overview.js";
 import { pageView } from "./page.js";
 import { serverView } from "./server.js";
+import { settingsView } from "./settings.js";
 import { setupView } from "./setup.js";
 import { unwatch, watchSite } from "./live.js";
 
-const NAMES = { overview: "Overview", compare: "Compare", budgets: "Budgets", setup: "Set up", server: "Server" };
-const DRAWN = { overview: overviewView, compare: compareView, budgets: budgetsView, setup: setupView, server: serverView };
+const NAMES = { overview: "Overview", compare: "Compare", budgets: "Budgets", alerts: "Alerts", setup: "Set up", settings: "Settings", server: "Server" };
+/** Views: `still` ones are not read again when the site's data change, `again` is the time after which one is read again. */
+const DRAWN = { overview: overviewView, compare: compareView, budgets: budgetsView, alerts: alertsView, setup: setupView, settings: settingsView, server: serverView };
+/** Views of the server, which a link to one site does not show. */
+const OF_SERVER = ["settings", "server"];
 /** Rows by which the ranking grows. */
 const ROWS = 50;
-/** The server's own figures have no events. */
-const SERVER_AGAIN_MS = 5_000;
+/** Parameters that order the rows of the ranking: a change of them keeps their number. */
+const ORDER = ["metric", "sort", "order"];
+/** Time for which the end of a change is told. */
+const TOLD_MS = 6_000;
 /** Time until another look whether the reader is still occupied. */
 const OCCUPIED_MS = 1_000;
 
@@ -38,6 +46,7 @@ let rows = ROWS;
 let values = {};
 let seen = null;
 let later = null;
+let told = null;
 /** Whether the data changed while they were read. */
 let missed = false;
 
@@ -62,9 +71,10 @@ function go(target) {
   const moved = target.route !== state.route || target.site !== state.site || target.view !== state.view;
   history.replaceState({ scroll: scrollY }, "");
   history.pushState(null, "", address(target));
+  const isReordered = !moved && Object.keys(target).every((name) => ORDER.includes(name) || target[name] === state[name]);
   state = target;
   problems = [];
-  rows = ROWS;
+  if (!isReordered) rows = ROWS;
   load({ moved, scroll: moved ? 0 : null });
 }
 
@@ -76,7 +86,7 @@ async function load({ moved = false, scroll = null, quiet = false } = {}) {
   request = mine;
   if (!quiet) document.body.setAttribute("data-busy", "");
   try {
-    known ??= await get("/api/v1/sites", null, mine.signal);
+    known ??= await get("api/v1/sites", null, mine.signal);
     const { sites } = known;
     const site = sites.find(({ name }) => name === state.site) ?? (state.site === null ? sites[0] : undefined);
     if (site === undefined) {
@@ -88,7 +98,7 @@ async function load({ moved = false, scroll = null, quiet = false } = {}) {
     watchSite(site.name, onSeen);
     const read = await viewOf(state).read(state, site, { signal: mine.signal, rows });
     mine.signal.throwIfAborted();
-    const fresh = { ...read, site, demo: known.demo, values, read: new Date() };
+    const fresh = { ...read, site, demo: known.demo, scope: known.scope, isLink: known.link, retention: known.retention, values, read: new Date() };
     // A quiet read that found nothing new must not disturb what the reader has opened.
     if (quiet && answers !== null && values === answers.values && figures(fresh) === figures(answers)) {
       answers = { ...answers, version: fresh.report?.[VERSION] ?? answers.version };
@@ -112,8 +122,9 @@ async function load({ moved = false, scroll = null, quiet = false } = {}) {
       for (const node of document.querySelectorAll("a[aria-busy]")) node.removeAttribute("aria-busy");
       const isOld = missed && answers !== null && answers.version !== seen?.version;
       missed = false;
-      if (isOld) look();
-      if (state.view === "server" && state.route === null) later = setTimeout(look, SERVER_AGAIN_MS);
+      if (isOld && viewOf(state).still !== true) look();
+      const { again } = viewOf(state);
+      if (again !== undefined) later = setTimeout(look, again);
     }
   }
 }
@@ -126,6 +137,17 @@ function figures(all) {
 
 const actions = {
   refresh: () => load(),
+
+  /** After a change of settings: tells it, and reads all again; `target` is where to go. */
+  changed(text, target = {}) {
+    say(text);
+    known = null;
+    const wanted = { ...state, ...target };
+    if (address(wanted) === address(state)) return load();
+    for (const form of main.querySelectorAll("form.edit")) form.reset();
+    go(wanted);
+    return undefined;
+  },
   go: (change) => go({ ...state, ...change }),
 
   more() {
@@ -133,7 +155,7 @@ const actions = {
     rows = first + ROWS;
     load().then(() => {
       announcer.textContent = `${answers.report.pages.length - first} more pages`;
-      main.querySelectorAll(".ranking tbody a")[first]?.focus();
+      whenDrawn(() => main.querySelectorAll(".ranking tbody .route-cell a")[first], (node) => node.focus());
     });
   },
 
@@ -163,27 +185,55 @@ function redraw() {
 function draw({ moved = false, scroll = null }) {
   const view = viewOf(state);
   const focused = document.activeElement?.getAttribute("data-key");
+  const unsaved = moved ? [] : dirtyFields(main);
   const opened = new Map([...main.querySelectorAll("details[data-open]")].map((node) => [node.getAttribute("data-open"), node.open]));
   show([problemList(), ...view.draw(state, answers, link, actions)]);
   drawFrame();
+  restoreFields(main, unsaved);
   if (!moved) {
     for (const node of main.querySelectorAll("details[data-open]")) node.open = opened.get(node.getAttribute("data-open")) ?? node.open;
   }
   skipRanking.hidden = main.querySelector("#rows") === null;
   document.title = readable([view.title(state), state.site, "fieldvitals"].filter(Boolean).join(" · "));
-  if (scroll !== null) scrollTo(0, scroll);
+  if (scroll !== null) {
+    scrollTo(0, scroll);
+    if (scrollY < scroll - 1) whenDrawn(() => document.documentElement.scrollHeight - innerHeight >= scroll, () => scrollTo(0, scroll));
+  }
   if (moved) {
     announcer.textContent = state.route === null ? `${NAMES[state.view]} of ${state.site}` : `Page ${readable(state.route)}`;
     main.querySelector("h1")?.focus({ preventScroll: true });
   } else if (focused) {
-    [...main.querySelectorAll("[data-key]")].find((node) => node.getAttribute("data-key") === focused)?.focus({ preventScroll: true });
+    const same = () => [...main.querySelectorAll("[data-key]")].find((node) => node.getAttribute("data-key") === focused);
+    whenDrawn(same, (node) => node.focus({ preventScroll: true }));
   }
+}
+
+/** Runs `act` with what `find` returns: now, or once all rows of a long ranking are drawn. */
+function whenDrawn(find, act) {
+  const found = find();
+  if (found) {
+    act(found);
+    return;
+  }
+  const mine = answers;
+  main.addEventListener("drawn", () => {
+    const late = answers === mine ? find() : null;
+    if (late) act(late);
+  }, { once: true });
 }
 
 /** What in the address was not understood. */
 function problemList() {
   if (problems.length === 0) return null;
   return h("section", { class: "panel notice", role: "alert" }, problems.map((problem) => h("p", {}, readable(problem))));
+}
+
+/** Tells the end of a change, for all to see and hear. */
+function say(text) {
+  announcer.textContent = text;
+  announcer.className = "toast";
+  clearTimeout(told);
+  told = setTimeout(() => { announcer.className = "hidden"; }, TOLD_MS);
 }
 
 function show(nodes) {
@@ -220,20 +270,22 @@ function drawFrame() {
       sites.map(({ name }) => h("option", { value: name, selected: name === state.site }, name)));
     siteBox.replaceChildren(select);
   }
-  const names = Object.keys(NAMES).filter((view) => view !== "server" || !known.link);
+  const names = Object.keys(NAMES).filter((view) => !OF_SERVER.includes(view) || !known.link);
   navigation.replaceChildren(...names.map((view) =>
     link(elsewhere(state, { view }), { "aria-current": state.route === null && state.view === view ? "page" : null }, NAMES[view])));
+  const current = navigation.querySelector("[aria-current]");
+  if (current !== null) navigation.scrollLeft = current.offsetLeft + current.offsetWidth - navigation.offsetLeft - navigation.clientWidth / 2;
   const buttons = [
     h("button", { class: "plain", type: "button", onclick: find, title: "Find a page or a view: / or Ctrl K" }, "Find"),
     h("button", { class: "plain", type: "button", onclick: () => openSharing(state.site, known.link) }, "Share"),
-    known.demo ? h("a", { class: "plain", href: "/demo/" }, "Demo pages") : null,
+    known.demo ? h("a", { class: "plain", href: "demo/" }, "Demo pages") : null,
     h("button", { class: "plain", type: "button", id: "sign-out", onclick: leave }, "Sign out"),
   ];
   account.replaceChildren(...buttons.filter(Boolean));
 }
 
 function find() {
-  const views = Object.keys(NAMES).map((view) => ({ text: NAMES[view], hint: "view", run: () => go(elsewhere(state, { view })) }));
+  const views = Object.keys(NAMES).filter((view) => !OF_SERVER.includes(view) || !known?.link).map((view) => ({ text: NAMES[view], hint: "view", run: () => go(elsewhere(state, { view })) }));
   const others = (known?.sites ?? []).map(({ name }) => ({ text: name, hint: "site", run: () => go(ofSite(state, name)) }));
   const commands = [...views, ...others, { text: "Share this view", hint: "command", run: () => openSharing(state.site, known.link) }];
   openPalette(commands, state.site, scope(state), (route) => go(elsewhere(state, { route })));
@@ -266,14 +318,14 @@ function onSeen(now) {
   }
   const isShown = answers !== null && answers.version === now.version;
   const isRefused = before !== null && before.refused !== now.refused && answers?.rejections !== undefined;
-  if (answers !== null && (!isShown || isRefused)) look();
+  if (answers !== null && viewOf(state).still !== true && (!isShown || isRefused)) look();
 }
 
 /** Reads again, but not while the reader is occupied. */
 function look() {
   clearTimeout(later);
   if (document.visibilityState !== "visible" || known === null) return;
-  if (isOccupied()) later = setTimeout(look, OCCUPIED_MS);
+  if (isOccupied() || document.querySelector("dialog[open]") !== null) later = setTimeout(look, OCCUPIED_MS);
   else load({ quiet: true });
 }
 
@@ -281,8 +333,9 @@ function look() {
 function isOccupied() {
   const selection = getSelection();
   if (!selection.isCollapsed && main.contains(selection.anchorNode)) return true;
-  const field = document.activeElement;
+  const field = /** @type {any} */ (document.activeElement);
   if (main.contains(field) && field.matches("input") && field.value !== field.defaultValue) return true;
+  if (isDirty(main)) return true;
   return CSS.supports("selector(select:open)") && main.querySelector("select:open") !== null;
 }
 

@@ -8,7 +8,8 @@ import { snippetBox } from "./snippet.js";
 const FOUND_MAX = 12;
 const PAGES = 500;
 
-function openDialog(label, ...content) {
+/** Opens a dialog; it leaves the page when it is closed. */
+export function openDialog(label, ...content) {
   const dialog = h("dialog", { class: "dialog", "aria-label": label, onclose: () => dialog.remove() }, content);
   dialog.addEventListener("click", (event) => {
     if (event.target === dialog) dialog.close();

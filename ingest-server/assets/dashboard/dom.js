@@ -23,9 +23,25 @@ function fill(node, props, children) {
   return node;
 }
 
-/** The error of reading a part of a view, in the place of that part. */
+/**
+ * The error of reading a part of a view, in the place of that part.
+ * @param {{ message: string, hint?: string }} error
+ */
 export function failed({ message, hint }) {
   return h("p", { class: "soft failed" }, `${message} ${hint ?? ""}`.trim());
+}
+
+/** A table whose rows begin with a header. On a phone its rows become blocks; the roles keep it a table. */
+export function dataTable(name, heads, rows) {
+  return h("table", { class: `plain-table wide stacked ${name}`, role: "table" },
+    h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, heads.map((text) => h("th", { scope: "col", role: "columnheader" }, text)))),
+    h("tbody", { role: "rowgroup" }, rows.map(([first, ...cells]) =>
+      h("tr", { role: "row" }, h("th", { scope: "row", role: "rowheader" }, first), cells.map((cell) => h("td", { role: "cell" }, cell))))));
+}
+
+/** A part of a view that the session may not read, or that failed, as a panel. */
+export function failedPanel(title, error) {
+  return h("section", { class: "panel notice" }, h("h2", {}, title), failed(error));
 }
 
 /** A string from a stranger with its invisible and reordering characters written out, as in `⟨U+202E⟩`. */

@@ -10,13 +10,13 @@ export async function enterByAddress() {
   if (way === undefined) return;
   history.replaceState(history.state, "", location.pathname + location.search);
   if (way === "link" && (await isSignedIn())) return;
-  await post("/api/v1/session", { [way]: secret.trim() });
+  await post("api/v1/session", { [way]: secret.trim() });
 }
 
 /** Whether there is a session: a link must not replace one that may do more. */
 async function isSignedIn() {
   try {
-    return (await get("/api/v1/sites", null)).link === false;
+    return (await get("api/v1/sites", null)).link === false;
   } catch {
     return false;
   }
@@ -24,20 +24,20 @@ async function isSignedIn() {
 
 /** The form that asks for the password or a token; `onEntered` reads the page that was asked for. */
 export async function signIn(message, onEntered) {
-  const { password } = await get("/api/v1/session", null).catch(() => ({ password: false }));
+  const { password } = await get("api/v1/session", null).catch(() => ({ password: false }));
   const error = h("p", { class: "error", id: "sign-in-error", role: "alert" }, message ?? "");
   const ways = password ? ["password", "token"] : ["token"];
-  const fields = ways.map((way) => field(way, ways.length === 1));
+  const fields = ways.map((way) => secretField(way, ways.length === 1));
   const submit = async (event) => {
     event.preventDefault();
     const form = new FormData(event.currentTarget);
-    const given = ways.map((way) => [way, form.get(way).trim()]).find(([, text]) => text !== "");
+    const given = ways.map((way) => [way, String(form.get(way)).trim()]).find(([, text]) => text !== "");
     if (given === undefined) {
       error.textContent = password ? "Enter the password or a token." : "Enter a token.";
       return;
     }
     try {
-      await post("/api/v1/session", Object.fromEntries([given]));
+      await post("api/v1/session", Object.fromEntries([given]));
       onEntered();
     } catch (failed) {
       if (!(failed instanceof ApiError)) throw failed;
@@ -56,7 +56,7 @@ export async function signIn(message, onEntered) {
       h("p", {}, "The session lasts 30 days, in a cookie that no script can read.")));
 }
 
-function field(way, isOnly) {
+function secretField(way, isOnly) {
   const texts = { password: "Password", token: isOnly ? "API token" : "Or an API token" };
   return [
     h("label", { for: way }, texts[way]),

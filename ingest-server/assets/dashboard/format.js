@@ -57,7 +57,10 @@ export function value(unit, number, limits = []) {
   return name === "" ? shown : `${shown} ${name}`;
 }
 
-/** What a value is divided by, its decimal places, and its unit. */
+/**
+ * What a value is divided by, its decimal places, and its unit.
+ * @returns {[number, number, string]}
+ */
 function shape(unit, number) {
   if (unit === "score") return [1, number < 1 ? 3 : 2, ""];
   if (number < 9.95) return [1, 1, "ms"];
@@ -93,7 +96,7 @@ export function share(part, whole) {
 export function period({ from, to }) {
   const [start, end] = [new Date(from), new Date(to)];
   if (Number.isNaN(start.valueOf()) || Number.isNaN(end.valueOf())) return "";
-  const format = end - start < 172_800_000 ? DATE_TIME : DATE;
+  const format = end.valueOf() - start.valueOf() < 172_800_000 ? DATE_TIME : DATE;
   return `${format.format(start)} – ${format.format(end)} UTC`;
 }
 

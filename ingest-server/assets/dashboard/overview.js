@@ -6,44 +6,52 @@ import { get, sitePath, softly } from "./api.js";
 import { h, quoted, readable } from "./dom.js";
 import { advicePanel } from "./advice.js";
 import { changeMark } from "./change.js";
-import { elsewhere, filtersOf, scope } from "./address.js";
+import { filtersOf, scope } from "./address.js";
+import { csvButton } from "./export.js";
+import { followTrends, trendCell } from "./trends.js";
 import { sparkline, trafficPanel, trendPanel } from "./timeline.js";
+import { alertTitle, violationLine } from "./violations.js";
 import { rejectionPanel, waiting } from "./setup.js";
 
 /** The metrics with a sparkline: all but the retired ones. */
 const DRAWN_METRICS = ["LCP", "INP", "CLS", "FCP", "TTFB"];
 /** Rows of the ranking that the API gives at most. */
 const ROWS_MAX = 500;
+/** More rows than this are laid out only in the window. */
+const ROWS_MANY = 50;
+/** Rows that are drawn in one task. */
+const ROWS_PART = 25;
 
 export const overviewView = {
   /** Reads what the view shows. `rows` of the ranking were asked for. */
   async read(state, site, { signal, rows }) {
     const of = (resource, query) => get(sitePath(site.name, resource), query, signal);
     const { metric, sort, order, search, min_n, group } = state;
-    const [report, series, violations] = await Promise.all([
+    const [report, series, open] = await Promise.all([
       of("summary", { ...scope(state), metric, sort, order, search, min_n, group, limit: Math.min(rows, ROWS_MAX) }),
       softly(of("series", { ...scope(state), metric: [...new Set([...DRAWN_METRICS, metric ?? DRAWN_METRICS[0]])].join(",") })),
-      softly(of("violations", { status: "open" })),
+      softly(of("open")),
     ]);
     const rejections = report.views === 0 ? await softly(of("rejections")) : null;
-    return { report, series, violations, rejections };
+    return { report, series, open, rejections };
   },
 
   title: (state) => state.site,
 
   draw(state, answers, link, actions) {
-    const { report, violations } = answers;
+    const { report, open } = answers;
     return [
       h("div", { class: "heading" }, h("h1", { tabindex: "-1" }, quoted(state.site)), subtitle(report, answers, actions)),
       controls(state, answers, link, actions),
       report.views === 0
         ? filtersOf(state).length > 0
           ? h("section", { class: "panel" }, h("h2", {}, "No page views here"), h("p", {}, "No page view of this period has these filters."), widen(state, link))
-          : [waiting(state, answers, link), widen(state, link), rejectionPanel(true, answers.rejections, answers.site.name)]
+          : [waiting(state, answers, link), widen(state, link), rejectionPanel(true, answers, actions)]
         : [
             verdict(report),
             vitals(answers, state, link),
-            violationList(violations, link),
+            alertStrip(open, link),
+            violationList(open, link),
             h("div", { class: "two trend" }, trendPanel(state.metric ?? DRAWN_METRICS[0], answers.series), trafficPanel(answers.series)),
             advicePanel(report.advice, 3),
             ranking(state, answers, link, actions),
@@ -83,7 +91,7 @@ function vitals({ report, series }, state, link) {
       h("div", { class: "tiles" }, tiles.slice(5))));
 }
 
-function tile({ name, title, says, core }, metric, change, points, state, link) {
+function tile({ name, title, says, core = false }, metric, change, points, state, link) {
   const current = state.metric === name;
   const size = core ? "tile core" : "tile";
   const heading = h("h3", {}, link({ metric: name },
@@ -115,26 +123,25 @@ function shareText(metric) {
       h("span", { class: rating }, share(n, metric.n))));
 }
 
+/** Open alerts, in a line each. */
+function alertStrip(answer, link) {
+  if (answer instanceof Error || answer.alerts.length === 0) return null;
+  return h("section", { class: "panel violations", "aria-labelledby": "open-alerts" },
+    h("h2", { id: "open-alerts" }, link({ view: "alerts" }, { "data-key": "to-alerts" }, counted(answer.alerts.length, "open alert"))),
+    h("ul", {}, answer.alerts.map((alert) => h("li", {}, h("span", { class: "where" }, h("strong", {}, alertTitle(alert))),
+      h("span", { class: "soft small" }, [alert.state === "open" ? null : alert.state, alert.severity === "warning" ? "warning" : null, `since ${moment(alert.since)}`].filter(Boolean).join(" · "))))));
+}
+
 /** Open violations of budgets; `answer` may be the error of reading them. */
-export function violationList(answer, link, heading = "open budget violation") {
+export function violationList(answer, link) {
   if (answer instanceof Error) {
     return h("section", { class: "panel notice" }, h("p", {}, `Violations could not be read: ${answer.message} ${answer.hint}`));
   }
   const { violations } = answer;
   if (violations.length === 0) return null;
   return h("section", { class: "panel violations", "aria-labelledby": "violations" },
-    h("h2", { id: "violations" }, counted(violations.length, heading)),
-    h("ul", {}, violations.map((violation) => {
-      const { route, metric, percentile, unit, n, within, measured } = violation;
-      const words = [quoted(route, "route")];
-      return h("li", { class: violation.resolved ? "resolved" : null },
-        h("span", { class: "where" }, route.includes("*") ? words : link({ view: "overview", route }, {}, words)),
-        h("span", { class: "what" }, h("strong", {}, `${metric} p${percentile} ${measured === null ? "" : value(unit, measured, [violation.max])}`),
-          ` over its budget of ${boundary(unit, violation.max)}`),
-        h("span", { class: "soft small" },
-          [`${count(within)} of ${counted(n, "visit")} within the budget`, violation.device, violation.release && `release ${violation.release}`,
-            `since ${moment(violation.opened)}`, violation.resolved && `met again ${moment(violation.resolved)}`].filter(Boolean).join(" · ")));
-    })));
+    h("h2", { id: "violations" }, link({ view: "budgets", route: null }, { "data-key": "to-violations" }, counted(violations.length, "open budget violation"))),
+    h("ul", {}, violations.map((violation) => h("li", {}, violationLine(violation, link)))));
 }
 
 const COLUMNS = [
@@ -142,6 +149,7 @@ const COLUMNS = [
   { key: "impact", text: "Not good", first: "desc", kind: "number impact" },
   { key: "views", text: "Views", first: "desc", kind: "number" },
   { key: "p75", text: "p75", first: "desc", kind: "number p75" },
+  { key: null, text: "Trend", kind: "trend-cell" },
   { key: "poor", text: "Poor", first: "desc", kind: "share-cell" },
 ];
 
@@ -149,6 +157,7 @@ const COLUMNS = [
 function ranking(state, answers, link, actions) {
   const pages = answers.report;
   const head = COLUMNS.map(({ key, text, first, kind }) => {
+    if (key === null) return h("th", { scope: "col", role: "columnheader", class: kind }, h("span", { class: "sort" }, text));
     const active = state.sort === key;
     const order = active ? (state.order === "asc" ? "desc" : "asc") : first;
     const aria = active ? (state.order === "asc" ? "ascending" : "descending") : null;
@@ -163,6 +172,12 @@ function ranking(state, answers, link, actions) {
     const form = new FormData(event.currentTarget);
     actions.go({ search: form.get("search") || null, min_n: form.get("min_n") || null });
   };
+  const body = h("tbody", { role: "rowgroup" });
+  const table = h("table", { id: "rows", class: pages.pages.length > ROWS_MANY ? "many" : null, tabindex: "-1", role: "table", "aria-labelledby": "ranking" },
+    h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, head)), body);
+  const { metric, sort, order, search: searched, min_n, group } = state;
+  const query = { ...scope(state), metric, sort, order, search: searched, min_n, group, limit: pages.pages.length };
+  appendInParts(body, pages.pages, (page) => row(page, state, link), () => followTrends(table, state.site, query));
   const isMore = pages.next_cursor !== null && pages.pages.length < ROWS_MAX;
   return h("section", { class: "panel ranking", "aria-labelledby": "ranking" },
     h("div", { class: "panel-head" },
@@ -170,17 +185,42 @@ function ranking(state, answers, link, actions) {
       h("form", { class: "range search", role: "search", onsubmit: search },
         h("label", {}, h("span", {}, "Search"), h("input", { type: "search", name: "search", value: state.search ?? "", "data-key": "search" })),
         h("label", {}, h("span", {}, "At least views"), h("input", { type: "number", name: "min_n", min: 1, value: state.min_n ?? "", placeholder: String(pages.min_n), "data-key": "min_n" })),
-        h("button", { class: "secondary", type: "submit" }, "Find")),
+        h("button", { class: "secondary", type: "submit" }, "Find"), csvButton(`${state.site}-pages`, () => rankingRows(pages))),
       segmented("group", "Rows", [[null, "Pages"], ["section", "Sections", "Pages with the same first part of the path, as one"]], state, link, "segmented small"),
       segmented("metric", "Metric of the ranking", [[null, "Worst"], ...METRICS.map(({ name, title }) => [name, name, title])], state, link, "segmented small")),
-    h("table", { id: "rows", tabindex: "-1", role: "table", "aria-labelledby": "ranking" },
-      h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, head)),
-      h("tbody", { role: "rowgroup" }, pages.pages.map((page) => row(page, state, link)))),
+    table,
     pages.pages.length === 0 ? h("p", { class: "soft inset" }, "No page is found.") : null,
     pages.routes_hidden > 0
       ? h("p", { class: "soft small inset" }, `${counted(pages.routes_hidden, "page")} with fewer than ${count(pages.min_n)} page views hidden. `, link({ min_n: "1" }, {}, "Show them"))
       : null,
     isMore ? h("p", { class: "more" }, h("button", { type: "button", class: "secondary", onclick: actions.more, "data-key": "more" }, "Show more pages")) : null);
+}
+
+/** Adds rows in parts, a task each, so that many of them do not hold up a key press; the first part at once. */
+function appendInParts(body, all, draw, done) {
+  const next = (from) => {
+    // Another ranking has taken its place.
+    if (from > 0 && !body.isConnected) return;
+    body.append(...all.slice(from, from + ROWS_PART).map(draw));
+    if (from + ROWS_PART >= all.length) {
+      done();
+      body.dispatchEvent(new Event("drawn", { bubbles: true }));
+    } else {
+      setTimeout(() => next(from + ROWS_PART));
+    }
+  };
+  next(0);
+}
+
+/** The ranking as rows of a table: each page with all of its metrics. */
+function rankingRows({ pages }) {
+  const heads = METRICS.flatMap(({ name }) => ["n", "p75", "good", "needs improvement", "poor"].map((of) => `${name} ${of}`));
+  return [["page", "page views", "estimated page views", "not good", "by", ...heads], ...pages.map(({ route, views, views_estimated: estimated, impact, metrics }) => [
+    route, views, estimated, impact === undefined ? null : Math.round(impact.views), impact?.metric,
+    ...METRICS.flatMap(({ name }) => {
+      const metric = metrics[name];
+      return metric === undefined ? [0, null, 0, 0, 0] : [metric.n, metric.p75, metric.good, metric.needs_improvement, metric.poor];
+    })])];
 }
 
 function lower(text) {
@@ -201,10 +241,12 @@ function row(page, state, link) {
   if (metric === undefined) {
     return h("tr", { role: "row", class: "none" }, name, impact, views,
       h("td", { role: "cell", class: "number p75" }, h("span", { class: "value" }, "–", h("span", { class: "slot" }))),
+      trendCell(page.route),
       h("td", { role: "cell", class: "share-cell soft small" }, `No ${shown} values`));
   }
   return h("tr", { role: "row", class: metric.n < FEW_SAMPLES ? "few" : null }, name, impact, views,
     h("td", { role: "cell", class: "number p75" }, h("span", { class: "value" }, figure(metric.unit, metric.p75, metric.thresholds), h("span", { class: "slot" }, chip(metric.rating)))),
+    trendCell(page.route),
     h("td", { role: "cell", class: "share-cell" },
       shareBar(metric),
       h("span", { class: "soft small facts" },

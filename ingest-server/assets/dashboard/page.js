@@ -5,6 +5,7 @@ import { PROPERTIES, scope } from "./address.js";
 import { chip, fewMark, figure, histogram, shareBar } from "./chart.js";
 import { controls, picker, segmented, subtitle, widen } from "./controls.js";
 import { advicePanel } from "./advice.js";
+import { csvButton } from "./export.js";
 import { changeMark } from "./change.js";
 import { engagementPanel, samplesPanel } from "./samples.js";
 import { trendPanel } from "./timeline.js";
@@ -99,7 +100,13 @@ function breakdownPanel(state, answer, link, actions) {
   const head = h("div", { class: "panel-head" },
     h("h2", { id: "breakdown" }, "Breakdown"),
     picker("metric", "Metric", METRICS.map(({ name }) => [name, name]), state.metric, actions),
-    picker("by", "By", PROPERTIES.map(({ name, title }) => [name, title]), state.by, actions));
+    picker("by", "By", PROPERTIES.map(({ name, title }) => [name, title]), state.by, actions),
+    answer instanceof Error ? null : csvButton(`${state.site}-${state.by}`, () => [
+      [state.by, "page views", `${state.metric} n`, "p75", "90 % CI from", "90 % CI to", "good", "needs improvement", "poor"],
+      ...answer.values.map(({ value: of, views, metrics }) => {
+        const metric = metrics[state.metric];
+        return [of ?? "unknown", views, metric?.n ?? 0, metric?.p75, metric?.p75_interval?.[0], metric?.p75_interval?.[1], metric?.good, metric?.needs_improvement, metric?.poor];
+      })]));
   const panel = (...content) => h("section", { class: "panel ranking breakdown", "aria-labelledby": "breakdown" }, head, content);
   if (answer instanceof Error) return panel(h("div", { class: "inset" }, failed(answer)));
   const { title } = PROPERTIES.find(({ name }) => name === state.by);

@@ -4,7 +4,9 @@ import { get } from "./api.js";
 import { h, quoted } from "./dom.js";
 
 export const serverView = {
-  read: async (state, site, { signal }) => ({ server: await get("/api/v1/status", null, signal) }),
+  /** The server's own figures have no events. */
+  again: 5_000,
+  read: async (state, site, { signal }) => ({ server: await get("api/v1/status", null, signal) }),
 
   title: () => "Server",
 

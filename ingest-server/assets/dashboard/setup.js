@@ -1,7 +1,8 @@
 // The first run: the tag, where it goes, and whether visits arrive; and why beacons were refused.
 import { controls, subtitle } from "./controls.js";
 import { counted, moment } from "./format.js";
-import { get, sitePath, softly } from "./api.js";
+import { change, get, sitePath, softly } from "./api.js";
+import { changeButton } from "./forms.js";
 import { h, quoted } from "./dom.js";
 import { filtersOf, scope } from "./address.js";
 import { snippetBox } from "./snippet.js";
@@ -20,7 +21,7 @@ export const setupView = {
       h("div", { class: "heading" }, h("h1", { tabindex: "-1" }, "Set up ", quoted(state.site)), subtitle(answers.report, answers, actions)),
       answers.report.views === 0 ? null : controls(state, answers, link, actions),
       waiting(state, answers, link),
-      rejectionPanel(true, answers.rejections, answers.site.name),
+      rejectionPanel(true, answers, actions),
     ];
   },
 };
@@ -53,17 +54,18 @@ export function waiting(state, answers, link) {
           snippetBox(`fieldvitals site update ${site.name} --origin https://www.example.com`)),
         h("li", {}, h("h3", {}, "Visit a page and leave it"),
           h("p", { class: "soft" }, "A visit is complete when its page is left: follow a link, or switch tabs. ",
-            answers.demo ? ["The ", h("a", { href: "/demo/" }, "demo pages"), " are there to try it."] : null)))),
+            answers.demo ? ["The ", h("a", { href: "demo/" }, "demo pages"), " are there to try it."] : null)))),
   ];
 }
 
-function tag(key) {
-  return `<script async src="${location.origin}/v.js" data-site="${key}"></script>`;
+/** The script tag of a key. */
+export function tag(key) {
+  return `<script async src="${new URL("v.js", location.href).href}" data-site="${key}"></script>`;
 }
 
 /** Where the tag goes, by stack. */
 function stacks(key) {
-  const src = `${location.origin}/v.js`;
+  const src = `${new URL("v.js", location.href).href}`;
   const places = [
     ["Any HTML", "Into the head of every page, before other scripts.", tag(key)],
     ["Next.js", "Into app/layout.tsx, with `import Script from \"next/script\"`.", `<Script src="${src}" data-site="${key}" strategy="beforeInteractive" />`],
@@ -88,12 +90,19 @@ const REMEDIES = {
 };
 
 /** Beacons that were refused. `answer` may be the error of reading them. */
-export function rejectionPanel(open, answer, site) {
+export function rejectionPanel(open, { rejections: answer, site, scope: may }, actions) {
   if (answer === null || answer === undefined) return null;
-  return h("details", { class: "panel rejections", open, "data-open": "rejections" }, h("summary", { "data-key": "rejections" }, h("h2", {}, "Refused beacons")), rejectionList(answer, site));
+  const allow = may === "read" ? null : (origin) => allowButton(site, origin, (settings) => change("PATCH", `api/v1/sites/${encodeURIComponent(site.name)}`, settings).then(() => actions.changed("The origin is allowed.")));
+  return h("details", { class: "panel rejections", open, "data-open": "rejections" }, h("summary", { "data-key": "rejections" }, h("h2", {}, "Refused beacons")), rejectionList(answer, site, allow));
 }
 
-function rejectionList(answer, site) {
+/** A button that allows an origin; `update` changes the site. */
+export function allowButton(site, origin, update) {
+  const origins = [...site.origins.filter((known) => known !== "*"), origin];
+  return changeButton({ text: "Allow", "aria-label": `Allow ${origin}`, send: () => update({ origins }) });
+}
+
+function rejectionList(answer, site, allow) {
   if (answer instanceof Error) return h("p", {}, `They could not be read: ${answer.message} ${answer.hint}`);
   if (answer.rejections.length === 0) {
     return h("p", { class: "soft" }, "None since the server started: every beacon that reached it for this site was taken. If you expected some, look at the browser's console with ",
@@ -105,7 +114,8 @@ function rejectionList(answer, site) {
     return h("li", {},
       h("p", {}, h("code", {}, reason), origin ? [" from ", quoted(origin, "origin")] : null),
       h("p", {}, message),
-      remedy !== undefined && isPlain ? snippetBox(remedy(site, origin || "ORIGIN")) : null,
+      reason === "origin" && origin && allow !== null ? h("p", {}, allow(origin))
+        : remedy !== undefined && isPlain ? snippetBox(remedy(site.name, origin || "ORIGIN")) : null,
       h("p", { class: "soft small" }, `${counted(n, "beacon")}, last at ${moment(seen)}`));
   }));
 }

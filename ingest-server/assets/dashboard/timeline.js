@@ -1,6 +1,7 @@
 // A metric over time: its percentile as a line, the confidence interval as a band, releases as marks. uPlot draws the large
 // chart; a sparkline is SVG, because there are many of them.
-import { boundary, count, counted, interval, moment, value } from "./format.js";
+import { boundary, count, counted, interval, moment, period, value } from "./format.js";
+import { csvButton, pngButton } from "./export.js";
 import { failed, h, readable, svg } from "./dom.js";
 
 const HEIGHT = 260;
@@ -25,8 +26,21 @@ function palette() {
 /** A panel of one metric over time. `series` may be the error of reading it; `control` chooses the metric. */
 export function trendPanel(name, series, control = null) {
   return h("section", { class: "panel", "aria-labelledby": "trend" },
-    h("div", { class: "panel-head flush" }, h("h2", { id: "trend" }, `${name} over time`), control),
+    h("div", { class: "panel-head flush" }, h("h2", { id: "trend" }, `${name} over time`), control, series instanceof Error || series.lines[0].metrics[name] === undefined ? null : exports(name, series)),
     series instanceof Error ? failed(series) : timeline(name, series));
+}
+
+/** Buttons that take the chart away. */
+function exports(name, series) {
+  const { metrics } = series.lines[0];
+  const file = [series.site, series.route, name].filter(Boolean).join("-");
+  const of = series.route === null ? series.site : `${series.site} ${series.route}`;
+  return h("span", { class: "exports" }, pngButton(file, `${of}: ${name} p${series.percentile}, ${period(series.period)}`), csvButton(file, () => [
+    ["from", "to", `${name} p${series.percentile}`, "90 % CI from", "90 % CI to", "n", "good", "needs improvement", "poor"],
+    ...series.steps.map(({ start, end }, place) => {
+      const { value: number, interval: range, n, good, needs_improvement: middle, poor } = metrics[name].points[place];
+      return [start, end, number, range?.[0], range?.[1], n, good, middle, poor];
+    })]));
 }
 
 /** A large chart of one metric of a line of `series`. Its values are in a table below it, for readers. */

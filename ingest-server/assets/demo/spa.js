@@ -6,10 +6,14 @@ const GOODS = [
   { id: "kettle", name: "Field kettle", note: "Steel, one litre", cents: 3250 },
   { id: "blanket", name: "Wool blanket", note: "Undyed, 130 by 180 cm", cents: 7900 },
 ];
+// A proxy may show the demo under a path.
+const [CATALOGUE, CART, CHECKOUT] = ["spa.html", "spa/cart", "spa/checkout"].map(
+  (name) => new URL(name, document.currentScript.src).pathname,
+);
 const VIEWS = {
-  "/demo/spa.html": { title: "Catalogue", fill: fillCatalogue },
-  "/demo/spa/cart": { title: "Cart", fill: fillCart },
-  "/demo/spa/checkout": { title: "Checkout", fill: fillCheckout },
+  [CATALOGUE]: { title: "Catalogue", fill: fillCatalogue },
+  [CART]: { title: "Cart", fill: fillCart },
+  [CHECKOUT]: { title: "Checkout", fill: fillCheckout },
 };
 const root = document.getElementById("view");
 const tabs = [...document.querySelectorAll(".tabs a")];
@@ -68,11 +72,11 @@ function fillCatalogue() {
     add.setAttribute("aria-label", `Add ${item.name} to the cart`);
     add.addEventListener("click", () => {
       writeCart([...readCart(), item.id]);
-      said.replaceChildren(`${item.name} is in the cart. `, link("/demo/spa/cart", "Go to the cart"));
+      said.replaceChildren(`${item.name} is in the cart. `, link(CART, "Go to the cart"));
     });
     list.append(row(item, add));
   }
-  said.append(link("/demo/spa/cart", "Go to the cart"));
+  said.append(link(CART, "Go to the cart"));
   return [list, said];
 }
 
@@ -80,8 +84,8 @@ function fillCart() {
   const ids = readCart();
   if (ids.length === 0) {
     return [
-      element("p", "", "The cart is empty. ", link("/demo/spa.html", "Choose something"), " or go on."),
-      element("p", "", link("/demo/spa/checkout", "Go to the checkout")),
+      element("p", "", "The cart is empty. ", link(CATALOGUE, "Choose something"), " or go on."),
+      element("p", "", link(CHECKOUT, "Go to the checkout")),
     ];
   }
   const list = element("ul", "rows");
@@ -98,7 +102,7 @@ function fillCart() {
   });
   const sum = element("li", "total", element("span", "name", "Total"), element("span", "price", price(total(ids))));
   list.append(sum);
-  return [list, element("p", "", link("/demo/spa/checkout", "Go to the checkout"))];
+  return [list, element("p", "", link(CHECKOUT, "Go to the checkout"))];
 }
 
 function fillCheckout() {
@@ -118,7 +122,7 @@ function fillCheckout() {
 }
 
 function show() {
-  const path = location.pathname in VIEWS ? location.pathname : "/demo/spa.html";
+  const path = location.pathname in VIEWS ? location.pathname : CATALOGUE;
   const view = VIEWS[path];
   for (const tab of tabs) {
     if (tab.pathname === path) tab.setAttribute("aria-current", "page");

@@ -22,6 +22,39 @@ pub struct Channels {
     channels: Vec<Channel>,
     cool_down_ms: i64,
     guard: Guard,
+    regressions: Watched,
+    anomalies: Watched,
+}
+
+/// The sites that are watched for a condition.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged, expecting = "expected true, false or a list of sites")]
+enum Watched {
+    All(bool),
+    Sites(Vec<String>),
+}
+
+impl Default for Watched {
+    fn default() -> Self {
+        Self::All(true)
+    }
+}
+
+impl Watched {
+    /// The sites of a list.
+    fn sites(&self) -> &[String] {
+        match self {
+            Self::All(_) => &[],
+            Self::Sites(sites) => sites,
+        }
+    }
+
+    fn has(&self, site: &str) -> bool {
+        match self {
+            Self::All(all) => *all,
+            Self::Sites(sites) => sites.iter().any(|name| name == site),
+        }
+    }
 }
 
 /// A channel.
@@ -81,6 +114,10 @@ impl Receiver {
 #[serde(deny_unknown_fields)]
 struct File {
     cool_down_minutes: Option<i64>,
+    #[serde(default)]
+    regressions: Watched,
+    #[serde(default)]
+    anomalies: Watched,
     #[serde(default)]
     allow: Vec<String>,
     #[serde(default, rename = "channel")]
@@ -204,7 +241,33 @@ impl Channels {
             }
             channels.push(table.channel().map_err(of)?);
         }
-        Ok(Self { channels, cool_down_ms: minutes * 60_000, guard })
+        let (regressions, anomalies) = (file.regressions, file.anomalies);
+        Ok(Self { channels, cool_down_ms: minutes * 60_000, guard, regressions, anomalies })
+    }
+
+    /// The sites that the file names, each with the key or the channel that names it.
+    pub fn named_sites(&self) -> impl Iterator<Item = (&str, &str)> {
+        let of_channels = self
+            .channels
+            .iter()
+            .flat_map(|channel| channel.sites.iter().map(move |site| (channel.name.as_str(), site)));
+        let watched = [("regressions", &self.regressions), ("anomalies", &self.anomalies)];
+        let of_watches = watched
+            .into_iter()
+            .flat_map(|(key, watched)| watched.sites().iter().map(move |site| (key, site)));
+        of_channels.chain(of_watches).map(|(by, site)| (by, site.as_str()))
+    }
+
+    /// Whether the releases of a site are compared.
+    #[must_use]
+    pub fn has_regressions(&self, site: &str) -> bool {
+        self.regressions.has(site)
+    }
+
+    /// Whether unusual hours of a site are told.
+    #[must_use]
+    pub fn has_anomalies(&self, site: &str) -> bool {
+        self.anomalies.has(site)
     }
 
     /// All channels, in the order of the file.
@@ -351,6 +414,18 @@ to = ["team@example.com"]
         let due = |ended_ms| channels.notices("blog", false, 1_000_000, ended_ms)[0].1;
         assert_eq!([None, Some(0), Some(900_000)].map(due), [1_000_000, 1_000_000, 1_500_000]);
         assert!(!format!("{channels:?}").contains("secret"));
+    }
+
+    #[test]
+    fn sites_may_be_left_out_of_watches() {
+        let watched = |text: &str| {
+            let channels = Channels::parse(text).unwrap();
+            ["shop", "blog"].map(|site| (channels.has_regressions(site), channels.has_anomalies(site)))
+        };
+        assert_eq!(watched(""), [(true, true); 2]);
+        assert_eq!(watched("regressions = false\nanomalies = ['shop']\n"), [(false, true), (false, false)]);
+        let wrong = Channels::parse("anomalies = 'shop'\n").unwrap_err();
+        assert!(wrong.contains("1:13: expected true, false or a list of sites"), "{wrong}");
     }
 
     #[test]

@@ -93,6 +93,8 @@ impl Message<'_> {
         let kind = match self.details().get("kind").and_then(Value::as_str) {
             Some("budget") => "budget broken",
             Some("silence") => "site silent",
+            Some("regression") => "release is worse",
+            Some("anomaly") => "unusual",
             _ => "alert",
         };
         match self.event {
@@ -151,14 +153,17 @@ impl Message<'_> {
         let name = match details.get("kind").and_then(Value::as_str) {
             Some("budget") => "FieldvitalsBudget",
             Some("silence") => "FieldvitalsSilence",
+            Some("regression") => "FieldvitalsRegression",
+            Some("anomaly") => "FieldvitalsAnomaly",
             _ => "FieldvitalsTest",
         };
         let mut labels = json!({
             "alertname": name, "site": self.site, "severity": self.severity(), "alert_id": self.alert.id.to_string(),
         });
         if let Some(labels) = labels.as_object_mut() {
-            for label in ["route", "metric", "device"] {
-                if let Some(value) = details.pointer(&format!("/budget/{label}")).and_then(Value::as_str) {
+            for label in ["route", "metric", "device", "release"] {
+                let value = details.get(label).or_else(|| details.pointer(&format!("/budget/{label}")));
+                if let Some(value) = value.and_then(Value::as_str) {
                     labels.insert(label.to_owned(), value.into());
                 }
             }

@@ -2,6 +2,8 @@
 //!
 //! Notices lie in the store until they are delivered, so a restart loses none. A server that ends between a delivery and
 //! its record delivers again. A failed delivery is repeated after a pause that doubles, for about a day.
+//!
+//! Each channel is delivered to on its own, so a receiver that hangs delays its own notices only.
 
 use super::channels::{Channel, Channels, Receiver};
 use super::message::{Event, Message, REFRESH_MS};
@@ -10,16 +12,22 @@ use crate::directory::Directory;
 use crate::egress::{Egress, EgressError};
 use crate::limits;
 use fieldvitals_store::{Alert, AlertEvent, NewAlert, Notice, SiteId, Store, StoreError};
+use futures_util::StreamExt as _;
 use futures_util::future::join_all;
+use futures_util::stream::FuturesUnordered;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// The name of the lease.
 const TASK: &str = "notices of alerts";
-/// The lease, in milliseconds: longer than a round of deliveries.
+/// The lease, in milliseconds: longer than a delivery.
 const LEASE_MS: i64 = limits::NOTICE_TIME_MS_MAX as i64 * 2;
 /// Pause between looks for due notices.
 const LOOK: Duration = Duration::from_secs(1);
+
+/// A due notice, with the site and the id of its alert.
+type Due = (SiteId, i64, Notice);
 
 /// Why a test notice was not delivered.
 #[derive(Debug)]
@@ -68,28 +76,87 @@ impl Outbox {
 
     /// Delivers without end.
     pub async fn run(&self) {
+        tokio::join!(self.warn_of_unreachable(), self.deliver_all());
+    }
+
+    async fn deliver_all(&self) {
         let mut is_away = false;
+        // The channels that are delivered to.
+        let mut busy: Vec<String> = Vec::new();
+        let mut deliveries = FuturesUnordered::new();
+        let mut look = tokio::time::interval(LOOK);
+        look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
-            let done = self.round().await;
+            let done = tokio::select! {
+                _ = look.tick() => match self.due(&busy).await {
+                    Ok(due) => {
+                        for (channel, notices) in due {
+                            busy.push(channel.clone());
+                            deliveries.push(self.deliver(channel, notices));
+                        }
+                        Ok(())
+                    }
+                    Err(error) => Err(error),
+                },
+                Some((channel, done)) = deliveries.next() => {
+                    busy.retain(|other| *other != channel);
+                    done
+                }
+            };
             match &done {
                 Err(error) if !is_away => tracing::warn!(%error, "notices of alerts wait for the store"),
                 _ => {}
             }
             is_away = done.is_err();
-            tokio::time::sleep(LOOK).await;
         }
     }
 
-    async fn round(&self) -> Result<(), StoreError> {
+    /// Returns the due notices of each channel that is not busy.
+    async fn due(&self, busy: &[String]) -> Result<BTreeMap<String, Vec<Due>>, StoreError> {
         let now_ms = now_ms();
-        let is_idle = self.store.notices_due(now_ms, 1).await?.is_empty();
+        let mut due: BTreeMap<String, Vec<Due>> = BTreeMap::new();
+        let is_idle = self.store.notices_due(now_ms, 1, busy).await?.is_empty();
         if is_idle || !self.store.lease(TASK, self.holder, now_ms, LEASE_MS).await? {
-            return Ok(());
+            return Ok(due);
         }
-        // Read again, because another server may have delivered them meanwhile.
-        let due = self.store.notices_due(now_ms, limits::NOTICES_SENDING_MAX).await?;
-        let tried = join_all(due.into_iter().map(|(site, alert, notice)| self.handle(site, alert, notice)));
-        tried.await.into_iter().collect()
+        // Read again, because another server may have delivered them meanwhile. Notices of one channel may fill an answer, so
+        // the next question leaves the channel out.
+        loop {
+            let without: Vec<String> = busy.iter().chain(due.keys()).cloned().collect();
+            let found = self.store.notices_due(now_ms, limits::NOTICES_SENDING_MAX, &without).await?;
+            if found.is_empty() {
+                return Ok(due);
+            }
+            for (site, alert, notice) in found {
+                due.entry(notice.channel.clone()).or_default().push((site, alert, notice));
+            }
+        }
+    }
+
+    /// Delivers the notices of a channel. Returns the channel.
+    async fn deliver(&self, channel: String, notices: Vec<Due>) -> (String, Result<(), StoreError>) {
+        let tried =
+            join_all(notices.into_iter().map(|(site, alert, notice)| self.handle(site, alert, notice)));
+        (channel, tried.await.into_iter().collect())
+    }
+
+    /// Warns of channels that no notice can reach as they are configured.
+    async fn warn_of_unreachable(&self) {
+        let Some(egress) = &self.egress else { return };
+        let checked = self.channels.all().iter().map(|channel| async move {
+            let found = match &channel.receiver {
+                Receiver::Email(to) => egress.check_mail(to).await,
+                Receiver::Alertmanager(url)
+                | Receiver::Slack(url)
+                | Receiver::Teams(url)
+                | Receiver::PagerDuty(url, _)
+                | Receiver::Webhook(url, _) => egress.check(url).await,
+            };
+            if let Err(error) = found {
+                tracing::warn!(channel = channel.name, %error, "a channel of alerts cannot be reached");
+            }
+        });
+        join_all(checked).await;
     }
 
     /// Handles a due notice.
@@ -229,6 +296,73 @@ fn pause_ms(attempts: u32) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use fieldvitals_store::AlertChange;
+    use fieldvitals_store::conformance::site;
+    use fieldvitals_store_sqlite::SqliteStore;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    /// Takes one notice.
+    async fn take(receiver: &TcpListener) {
+        let (mut stream, _) = receiver.accept().await.unwrap();
+        let mut request = Vec::new();
+        // The body is a message of Slack.
+        while !request.ends_with(b"}") {
+            assert!(stream.read_buf(&mut request).await.unwrap() > 0, "{request:?}");
+        }
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn receiver_that_hangs_delays_only_its_own_channel() {
+        let folder = tempfile::tempdir().unwrap();
+        let store: Arc<dyn Store> =
+            Arc::new(SqliteStore::open(&folder.path().join("store.db")).await.unwrap());
+        let shop = site(&store, "shop").await;
+        let directory = Arc::new(Directory::open(Arc::clone(&store)).await.unwrap());
+        let [hanging, working] =
+            [TcpListener::bind("127.0.0.1:0").await, TcpListener::bind("127.0.0.1:0").await]
+                .map(Result::unwrap);
+        let channel = |name: &str, receiver: &TcpListener| {
+            let address = receiver.local_addr().unwrap();
+            format!("[[channel]]\nname = \"{name}\"\nkind = \"slack\"\nurl = \"http://{address}/\"\n")
+        };
+        let file = folder.path().join("alerts.toml");
+        let text = format!(
+            "allow = [\"127.0.0.1\"]\n{}{}",
+            channel("hanging", &hanging),
+            channel("working", &working)
+        );
+        std::fs::write(&file, text).unwrap();
+        let channels = Arc::new(Channels::read(&file).unwrap());
+        let outbox = Outbox::new((Arc::clone(&store), directory), channels, None, [1; 16]).unwrap();
+        let running = tokio::spawn(async move { outbox.run().await });
+        let now_ms = now_ms();
+        let alert = NewAlert {
+            key: "x".to_owned(),
+            since_ms: now_ms,
+            is_warning: false,
+            summary: "LCP".to_owned(),
+            details: "{}".to_owned(),
+        };
+        let notices = ["hanging", "working"].map(|name| (name.to_owned(), now_ms));
+        let id = store.alert_open(shop, now_ms, &alert, &notices).await.unwrap().unwrap();
+        let (stuck, _) = hanging.accept().await.unwrap();
+        take(&working).await;
+        store.alert_change(shop, id, now_ms, &AlertChange::Resolve { by: None }).await.unwrap();
+        take(&working).await;
+        // The first delivery to the hanging receiver is still under way: its client has not given up.
+        let mut bytes = [0; 1_024];
+        let read = loop {
+            match stuck.try_read(&mut bytes) {
+                Ok(0) => break Some(0),
+                Ok(_) => {}
+                Err(_) => break None,
+            }
+        };
+        assert_eq!(read, None, "the hanging receiver was waited for");
+        running.abort();
+    }
 
     #[test]
     fn pauses_double_up_to_a_bound_and_last_about_a_day() {

@@ -8,6 +8,7 @@ use lettre::transport::smtp::authentication::Credentials;
 use lettre::transport::smtp::client::{Tls, TlsParameters};
 use lettre::{AsyncSmtpTransport, AsyncTransport as _, Message, Tokio1Executor};
 use std::error::Error as _;
+use std::net::SocketAddr;
 use std::time::Duration;
 use url::Url;
 
@@ -78,9 +79,14 @@ impl MailTo {
         })
     }
 
+    /// Returns the addresses of the server that may be connected to.
+    pub(super) async fn addresses(&self, guard: &Guard) -> Result<Vec<SocketAddr>, EgressError> {
+        guard.resolve(&self.host, self.port).await
+    }
+
     /// Sends a letter to all addresses.
     pub(super) async fn send(&self, guard: &Guard, letter: &Letter) -> Result<(), EgressError> {
-        let addresses = guard.resolve(&self.host, self.port).await?;
+        let addresses = self.addresses(guard).await?;
         let address =
             addresses.first().ok_or_else(|| EgressError::Failed(format!("{} has no address", self.host)))?;
         let failed = |error: &lettre::transport::smtp::Error| {

@@ -92,6 +92,14 @@ pub struct IncreaseReport {
     covered: Option<f64>,
 }
 
+impl IncreaseReport {
+    /// The change, in the metric's unit and in per cent, and the release of the baseline.
+    pub(super) fn told(&self) -> Option<(f64, f64, &str)> {
+        let release = self.against.as_ref()?.release.as_deref()?;
+        Some((self.change?, self.change_percent.unwrap_or(100.0), release))
+    }
+}
+
 /// The page views of a baseline.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct BaselineReport {

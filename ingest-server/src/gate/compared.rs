@@ -106,6 +106,40 @@ pub(super) async fn compare(
     })
 }
 
+/// Compares the page views of two releases, each in a range of its own.
+///
+/// # Errors
+/// If the store cannot answer.
+pub(super) async fn releases(
+    store: &dyn Store,
+    site: &Site,
+    (budget, increase): (&Budget, &Increase),
+    sides: [(&str, Range); 2],
+) -> Result<Compared, StoreError> {
+    let side = Side { store, site, budget };
+    let (mut views, mut read, mut count) = ([Vec::new(), Vec::new()], [1.0; 2], 0);
+    for ((release, range), (views, read)) in sides.into_iter().zip(views.iter_mut().zip(&mut read)) {
+        let filters = Filters { release: Some(release.to_owned()), ..Filters::NONE };
+        let known = store.routes(site.id, range.from_ms, range.to_ms).await?;
+        let matched = matching(budget, &known, site);
+        count = matched.len();
+        (*views, *read) = side.read(range, filters, &matched).await?;
+    }
+    let [from, current] = &views;
+    let limits = (budget.percentile, increase.allowance());
+    let comparison = Comparison::new(limits, budget.min_samples, Looks::One, [from, current]);
+    let [(release, range), _] = sides;
+    Ok(Compared {
+        routes: count,
+        increase: increase.clone(),
+        comparison,
+        baseline: Some(Chosen { release: Some(release.to_owned()), range }),
+        absent: None,
+        read,
+        first_ms: None,
+    })
+}
+
 struct Side<'a> {
     store: &'a dyn Store,
     site: &'a Site,

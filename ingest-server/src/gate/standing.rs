@@ -8,9 +8,34 @@ use crate::intake::lookup;
 use crate::report::Range;
 use fieldvitals_store::limits::SORT_VIEWS_MAX;
 use fieldvitals_store::{Filters, Judgement, Site, Store, StoreError};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
+use utoipa::ToSchema;
 use vitals::budget::{Budget, BudgetFile, Severity};
 use vitals::gate::{Looks, Verdict};
+use vitals::metric::Value;
+
+/// What was counted of a budget.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Measured {
+    /// Page views with a value of the metric.
+    pub n: u64,
+    /// Those at or under `max`.
+    pub within: u64,
+    /// The percentile; absent without page views.
+    pub measured: Option<f64>,
+    /// Its confidence interval; absent with few page views.
+    pub interval: Option<[f64; 2]>,
+}
+
+impl Measured {
+    /// The percentile as a share of a limit; `None` without a percentile.
+    #[must_use]
+    pub fn used(&self, max: Option<f64>) -> Option<f64> {
+        let used = self.measured? / max?;
+        used.is_finite().then_some((used * 1_000.0).round() / 1_000.0)
+    }
+}
 
 /// A look at a budget.
 #[derive(Debug)]
@@ -23,6 +48,17 @@ pub struct Standing {
     pub report: BudgetReport,
 }
 
+/// Returns the budgets of a file that can be looked at for ever: those on values, each with it. An increase needs a release
+/// to judge, so none is kept.
+#[must_use]
+pub fn with_values(file: BudgetFile) -> Vec<(Budget, Value)> {
+    let valued = file.budgets.into_iter().filter_map(|budget| {
+        let max = budget.limit.max()?;
+        Some((budget, max))
+    });
+    valued.collect()
+}
+
 /// Judges budgets on values by the page views since `starts`, one a budget (UTC milliseconds). The result is in the order
 /// of the budgets.
 ///
@@ -31,7 +67,7 @@ pub struct Standing {
 pub async fn standing(
     store: &dyn Store,
     site: &Site,
-    budgets: &[Budget],
+    budgets: &[(Budget, Value)],
     starts: &[i64],
     now_ms: i64,
 ) -> Result<Vec<Standing>, StoreError> {
@@ -45,17 +81,17 @@ pub async fn standing(
         let range = question.range;
         let routes = store.routes(site.id, range.from_ms, range.to_ms).await?;
         let mut counter = Counter::new(store, site, &question, budgets.len(), SORT_VIEWS_MAX).await?;
-        for (place, budget) in budgets.iter().enumerate().filter(|(place, _)| start(*place) == from_ms) {
-            let Some(max) = budget.limit.max() else { continue };
+        for (place, (budget, max)) in budgets.iter().enumerate().filter(|(place, _)| start(*place) == from_ms)
+        {
             let matched = matching(budget, &routes, site);
-            let counts = counter.count((budget, max), filters(budget, &question), matched).await?;
+            let counts = counter.count((budget, *max), filters(budget, &question), matched).await?;
             if let Some(slot) = counted.get_mut(place) {
                 *slot = Some((question.clone(), Evidenced::Counted(counts)));
             }
         }
         names = routes;
     }
-    let looks = budgets.iter().zip(counted).filter_map(|(budget, look)| {
+    let looks = budgets.iter().zip(counted).filter_map(|((budget, _), look)| {
         let (question, evidenced) = look?;
         Some((question, (budget, budget.severity, evidenced)))
     });
@@ -131,11 +167,35 @@ impl BudgetReport {
         format!("{measured}, {} of {} page views within", self.within, self.n)
     }
 
-    /// The measured percentile as a share of the limit; `None` without a measurement.
+    /// What was counted.
     #[must_use]
-    pub fn used(&self) -> Option<f64> {
-        let used = self.measured? / self.max?;
-        used.is_finite().then_some((used * 1_000.0).round() / 1_000.0)
+    pub const fn counted(&self) -> Measured {
+        Measured { n: self.n, within: self.within, measured: self.measured, interval: self.interval }
+    }
+
+    /// Whether there are enough page views for a judgement.
+    #[must_use]
+    pub const fn is_judged(&self) -> bool {
+        self.n >= self.min_samples
+    }
+
+    /// The limit; `None` without a baseline.
+    #[must_use]
+    pub const fn max(&self) -> Option<f64> {
+        self.max
+    }
+
+    /// The comparison in one line: `2910 ms, 430 ms (17.3 %) more than in 5.0`; `None` without one.
+    #[must_use]
+    pub fn comparison(&self) -> Option<String> {
+        let (change, percent, before) = self.increase.as_ref()?.told()?;
+        let rounded = |number: f64| (number * 1e4).round() / 1e4;
+        let unit = unit(self.unit);
+        Some(format!(
+            "{}{unit}, {}{unit} ({percent:.1} %) more than in {before}",
+            rounded(self.measured?),
+            rounded(change)
+        ))
     }
 
     /// Whether the budget only warns.

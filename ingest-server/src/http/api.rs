@@ -10,12 +10,14 @@ pub mod audit;
 pub mod breakdown;
 pub mod budgets;
 pub mod compare;
+pub mod crux;
 pub mod engagement;
 pub mod gate;
 pub mod health;
 pub mod links;
 pub mod live;
 pub mod metrics;
+pub mod open;
 pub mod pages;
 pub mod rejections;
 pub mod releases;
@@ -33,6 +35,7 @@ pub mod status_history;
 pub mod summary;
 pub mod thresholds;
 pub mod tokens;
+pub mod trends;
 pub mod violations;
 
 use crate::http::error::ApiError;
@@ -94,10 +97,12 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
         .service(get("/api/v1/audit").route(web::get().to(audit::audit)))
         .service(get("/api/v1/sites/{site}/summary").route(web::get().to(summary::summary)))
         .service(get("/api/v1/sites/{site}/pages").route(web::get().to(pages::pages)))
+        .service(get("/api/v1/sites/{site}/trends").route(web::get().to(trends::trends)))
         .service(get("/api/v1/sites/{site}/report").route(web::get().to(report::report)))
         .service(get("/api/v1/sites/{site}/breakdown").route(web::get().to(breakdown::breakdown)))
         .service(get("/api/v1/sites/{site}/series").route(web::get().to(series::series)))
         .service(get("/api/v1/sites/{site}/compare").route(web::get().to(compare::compare)))
+        .service(get("/api/v1/sites/{site}/crux").route(web::get().to(crux::crux)))
         .service(
             web::resource("/api/v1/sites/{site}/releases")
                 .default_service(web::to(|request| refuse(request, "GET, POST")))
@@ -109,8 +114,12 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
         .service(get("/api/v1/sites/{site}/engagement").route(web::get().to(engagement::engagement)))
         .service(get("/api/v1/sites/{site}/advice").route(web::get().to(advice::advice)))
         .service(get("/api/v1/sites/{site}/routes/suggestions").route(web::get().to(routes::suggestions)))
+        .service(post("/api/v1/sites/{site}/routes/preview").route(web::post().to(routes::preview)))
+        .service(post("/api/v1/sites/{site}/routes/groups").route(web::post().to(routes::groups)))
         .service(get("/api/v1/sites/{site}/rejections").route(web::get().to(rejections::rejections)))
+        .service(get("/api/v1/sites/{site}/open").route(web::get().to(open::open)))
         .service(get("/api/v1/sites/{site}/violations").route(web::get().to(violations::violations)))
+        .service(post("/api/v1/sites/{site}/violations/{id}").route(web::post().to(violations::change)))
         .service(get("/api/v1/sites/{site}/alerts").route(web::get().to(alerts::alerts)))
         .service(post("/api/v1/sites/{site}/alerts/{id}").route(web::post().to(alerts::change)))
         .service(get("/api/v1/channels").route(web::get().to(alerts::channels)))
@@ -125,6 +134,7 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
         .service(post("/api/v1/sites/{site}/budgets/what-if").route(web::post().to(budgets::replay)))
         .service(get("/api/v1/sites/{site}/live").route(web::get().to(live::live)))
         .service(post("/api/v1/sites/{site}/links").route(web::post().to(links::links)))
+        .service(post("/api/v1/sites/{site}/gate/flagger").route(web::post().to(gate::flagger)))
         .service(
             web::resource("/api/v1/sites/{site}/gate")
                 .default_service(web::to(|request| refuse(request, "GET, POST")))

@@ -6,8 +6,8 @@ use crate::directory::Snapshot;
 use crate::grant::{Grant, Void};
 use crate::http::State;
 use crate::http::error::ApiError;
-use actix_web::HttpRequest;
 use actix_web::http::{Method, header};
+use actix_web::{HttpMessage as _, HttpRequest};
 use fieldvitals_store::{Scope, Site, SiteId, Token, TokenId};
 use std::sync::Arc;
 
@@ -31,6 +31,8 @@ pub struct Access {
     pub link: Option<SiteId>,
     /// End of a session, in UTC seconds; `None` for a token.
     pub until_s: Option<i64>,
+    /// The rate of its token, in requests a second; `None` for the default.
+    pub rate_per_s: Option<u32>,
 }
 
 impl Access {
@@ -51,11 +53,25 @@ impl Access {
     }
 }
 
-/// Finds what a request may do.
+/// Marks a request that its token's rate limit has counted.
+struct Counted;
+
+/// Finds what a request may do, and counts it for the rate limit of its token.
 ///
 /// # Errors
-/// 401 without a known token or a valid session, 403 if a request with a session is not of the dashboard.
+/// 401 without a known token or a valid session, 403 if a request with a session is not of the dashboard, 429 if its token
+/// makes too many requests.
 pub async fn access(state: &State, request: &HttpRequest) -> Result<Access, ApiError> {
+    let access = allowed(state, request).await?;
+    // Some endpoints ask several times.
+    if !request.extensions().contains::<Counted>() {
+        state.token_rates.check(access.token, access.rate_per_s)?;
+        request.extensions_mut().insert(Counted);
+    }
+    Ok(access)
+}
+
+async fn allowed(state: &State, request: &HttpRequest) -> Result<Access, ApiError> {
     if let Some(header) = request.headers().get(header::AUTHORIZATION) {
         let secret = header
             .to_str()
@@ -82,6 +98,7 @@ async fn by_token(state: &State, secret: &str) -> Result<Access, ApiError> {
         sites: token.sites.clone(),
         link: None,
         until_s: None,
+        rate_per_s: token.rate_per_s,
     };
     let found = state.directory.find(|directory| directory.token(secret).map(found)).await;
     found.ok_or_else(ApiError::wrong_token)
@@ -90,9 +107,12 @@ async fn by_token(state: &State, secret: &str) -> Result<Access, ApiError> {
 /// Finds what a token or a grant allows, for requests that carry either as a key.
 ///
 /// # Errors
-/// 401 if it is unknown, or has expired.
+/// 401 if it is unknown, or has expired, 429 if its token makes too many requests.
 pub(super) async fn by_secret(state: &State, secret: &str) -> Result<Access, ApiError> {
-    if Grant::is_like(secret) { granted(state, secret).await } else { by_token(state, secret).await }
+    let access =
+        if Grant::is_like(secret) { granted(state, secret).await } else { by_token(state, secret).await }?;
+    state.token_rates.check(access.token, access.rate_per_s)?;
+    Ok(access)
 }
 
 /// Finds what a grant allows.
@@ -107,16 +127,17 @@ pub(super) async fn granted(state: &State, text: &str) -> Result<Access, ApiErro
             Err(Void::Expired) => Some(Err(Void::Expired)),
             Ok(grant) => {
                 let token = directory.token_by_id(grant.token)?;
-                Some(Ok((grant, token.scope, token.sites.clone())))
+                Some(Ok((grant, token.scope, token.sites.clone(), token.rate_per_s)))
             }
         });
     match found.await {
-        Some(Ok((grant, scope, sites))) => Ok(Access {
+        Some(Ok((grant, scope, sites, rate_per_s))) => Ok(Access {
             token: grant.token,
             scope: if grant.site.is_some() { Scope::Read } else { scope },
             sites,
             link: grant.site,
             until_s: Some(grant.until_s),
+            rate_per_s,
         }),
         Some(Err(_)) => Err(ApiError::session_over("it has expired")),
         None => Err(ApiError::session_over("its token was revoked, or it is not of this server")),
@@ -160,6 +181,19 @@ pub async fn require_all(state: &State, request: &HttpRequest, needed: Scope) ->
 /// name.
 pub async fn site(state: &State, request: &HttpRequest, name: &str) -> Result<Arc<Site>, ApiError> {
     let access = access(state, request).await?;
+    seen_site(state, &access, name).await
+}
+
+/// Finds a site by name or id, for a caller that sends the secret of a token in its body.
+///
+/// # Errors
+/// As [`site`].
+pub(super) async fn site_by_secret(state: &State, secret: &str, name: &str) -> Result<Arc<Site>, ApiError> {
+    let access = by_token(state, secret).await?;
+    seen_site(state, &access, name).await
+}
+
+async fn seen_site(state: &State, access: &Access, name: &str) -> Result<Arc<Site>, ApiError> {
     // A site that the request may not know of is looked up again like a missing one, so that the time tells nothing.
     let seen = |directory: &Snapshot| directory.by_name(name).filter(|site| access.sees(site.id)).cloned();
     let missing = || match access.link {

@@ -5,7 +5,7 @@
 //! [`stream::Stream`] that decides when it may read.
 //!
 //! In reading order: [`registry`] (who gets a place), [`state`] (the phase of a connection and its deadline), [`head`],
-//! [`stream`], [`exchange`] (a request and its answer), [`serve`], [`fault`] (why one is closed).
+//! [`transport`] (plain or TLS), [`stream`], [`exchange`] (a request and its answer), [`serve`], [`fault`] (why one is closed).
 
 mod exchange;
 mod fault;
@@ -14,6 +14,7 @@ mod registry;
 mod serve;
 mod state;
 mod stream;
+mod transport;
 
 pub(super) use exchange::Asker;
 pub use registry::{ConnectionLimits, Connections};

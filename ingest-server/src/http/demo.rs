@@ -33,7 +33,7 @@ pub struct Delay {
 
 /// Redirects `/demo` to `/demo/`, so that relative links work.
 pub async fn index() -> HttpResponse {
-    HttpResponse::PermanentRedirect().insert_header((header::LOCATION, "/demo/")).finish()
+    HttpResponse::PermanentRedirect().insert_header((header::LOCATION, "demo/")).finish()
 }
 
 /// Serves a file after a delay, to simulate slow resources. Skips the delay if too many responses are delayed.
@@ -86,7 +86,11 @@ pub async fn page(state: web::Data<State>, request: HttpRequest) -> HttpResponse
         .insert_header((header::CONTENT_SECURITY_POLICY, CSP))
         .content_type(assets::media_type(path));
     match std::str::from_utf8(bytes) {
-        Ok(text) if path.ends_with(".html") => response.body(text.replace("__SITE_KEY__", site_key(site))),
+        Ok(text) if path.ends_with(".html") => {
+            // The pages' addresses are absolute, because the single-page app is served under several paths.
+            let address = format!("=\"{}", state.base_path.folder());
+            response.body(text.replace("__SITE_KEY__", site_key(site)).replace("=\"/", &address))
+        }
         _ => response.body(bytes),
     }
 }

@@ -35,11 +35,19 @@ pub struct ApiError {
     code: String,
     message: String,
     hint: String,
+    /// Seconds in `Retry-After`; `None` for those of the kind.
+    retry_after_s: Option<u64>,
 }
 
 impl ApiError {
     fn new(status: StatusCode, code: &str, message: impl Into<String>, hint: &str) -> Self {
-        Self { status, code: code.to_owned(), message: message.into(), hint: hint.to_owned() }
+        Self {
+            status,
+            code: code.to_owned(),
+            message: message.into(),
+            hint: hint.to_owned(),
+            retry_after_s: None,
+        }
     }
 
     /// Return `400 Bad Request`: invalid parameter.
@@ -55,6 +63,12 @@ impl ApiError {
     /// Return `400 Bad Request`: invalid budget file.
     pub fn budget(message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "budget_invalid", message, vitals::budget::FORMAT)
+    }
+
+    /// Return `409 Conflict`: a verdict that halts a rollout.
+    pub fn halted(verdict: &str, why: &str) -> Self {
+        let hint = "POST the same question without `/flagger`, or `fieldvitals check`, shows the evidence.";
+        Self::new(StatusCode::CONFLICT, verdict, why, hint)
     }
 
     /// Return `400 Bad Request`: wrong limits.
@@ -120,6 +134,16 @@ impl ApiError {
         )
     }
 
+    /// Return `404 Not Found`: the server has no key of Google's CrUX API.
+    pub fn no_crux() -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "crux_off",
+            "this server does not ask Google's CrUX API: it has no key",
+            "Start it with --crux-key-file FILE, or with FIELDVITALS_CRUX_KEY; see docs/crux.md.",
+        )
+    }
+
     /// Return `401 Unauthorized`: unknown token.
     pub fn wrong_token() -> Self {
         Self::new(
@@ -169,6 +193,18 @@ impl ApiError {
             "Try again in a minute. If the network is that of a proxy, give its address to the server with \
              --trusted-proxy.",
         )
+    }
+
+    /// Return `429 Too Many Requests`: the token makes more requests than it may.
+    pub fn token_rate(rate_per_s: u32, retry_after_s: u64) -> Self {
+        let requests = if rate_per_s == 1 { "request" } else { "requests" };
+        let refused = Self::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "token_rate",
+            format!("the token makes more than {rate_per_s} {requests} a second"),
+            "Try again after the time in Retry-After. `fieldvitals token add NAME --rate N` makes a token with another rate.",
+        );
+        Self { retry_after_s: Some(retry_after_s), ..refused }
     }
 
     /// Return `403 Forbidden`: a request with a cookie that may come from a page of another origin.
@@ -243,6 +279,17 @@ impl ApiError {
     }
 
     /// Return `404 Not Found`: unknown alert, or one that has ended.
+    pub fn no_violation(id: i64) -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "violation_unknown",
+            format!("there is no open violation {id} of this site"),
+            "GET /api/v1/sites/{site}/violations lists the open ones.",
+        )
+    }
+
+    /// No open alert has this id.
+    #[must_use]
     pub fn no_alert(id: i64) -> Self {
         Self::new(
             StatusCode::NOT_FOUND,
@@ -367,8 +414,8 @@ impl ApiError {
     }
 
     /// The time until a retry may succeed, in seconds. A queue of questions is shorter than the outage of a store.
-    fn retry_after_s(&self) -> &'static str {
-        if self.code == "busy" { "1" } else { "5" }
+    fn retry_after_s(&self) -> u64 {
+        self.retry_after_s.unwrap_or(if self.code == "busy" { 1 } else { 5 })
     }
 
     /// Returns the error for an unreadable body of an API request.

@@ -1,22 +1,24 @@
-//! The ingest endpoints `POST /v1/beacon` and `POST /v1/web-vitals`: receive beacons and answer with their outcome.
+//! The ingest endpoints, of our collector and of other libraries: receive beacons and answer with their outcome.
 
 use crate::clock::now_ms;
 use crate::directory::Snapshot;
 use crate::http::State;
-use crate::http::body::BeaconBody;
-use crate::http::error::{ApiError, invalid_body, message_of};
+use crate::http::body::{BeaconBody, Body, BodyError};
+use crate::http::error::{ApiError, ErrorBody, invalid_body, message_of};
 use crate::http::measure::Measured;
 use crate::intake::browser::{self, Sender};
-use crate::intake::web_vitals::Query;
+use crate::intake::foreign::Query;
 use crate::intake::{self, Accepted, RefusedBody, Request, origin, scrub};
-use crate::outcome::{Invalid, Outcome};
+use crate::outcome::{Filtered, Invalid, Outcome};
 use crate::spool::{AppendError, SpoolBeacon};
 use actix_web::http::header::{self, HeaderName, HeaderValue};
+use actix_web::web::Bytes;
 use actix_web::{HttpRequest, HttpResponse, ResponseError as _, web};
 use fieldvitals_store::Network;
 use ipnet::IpNet;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use vitals::beacon::{Dropped, Field};
 use vitals::limits;
 
 /// Accepts a beacon of the collector.
@@ -73,25 +75,162 @@ pub async fn beacon(state: web::Data<State>, request: HttpRequest, body: BeaconB
     )
 )]
 pub async fn web_vitals(state: web::Data<State>, request: HttpRequest, body: BeaconBody) -> HttpResponse {
-    let query = web::Query::<Query>::from_query(request.query_string());
-    let query = query.map(web::Query::into_inner).map_err(|error| error.to_string());
-    take(state, &request, body, Format::WebVitals(query)).await
+    take(state, &request, body, Format::Foreign(Library::WebVitals, query(&request))).await
 }
+
+/// Accepts the bodies of Grafana Faro; keeps their web vitals.
+///
+/// Set `url` of Faro to this path, or to `/collect` with the site's key as `apiKey`. Other measurements, events, logs,
+/// exceptions and traces are not kept. See docs/formats.md.
+#[utoipa::path(
+    post, path = "/collect/{key}", tag = "ingest",
+    params(("key" = String, Path, description = "The site's key"), Query),
+    request_body(content = serde_json::Value, description = "Faro's `TransportBody`"),
+    responses(
+        (status = 202, description = "Taken, durably; or without a web vital"),
+        Refusals,
+    )
+)]
+pub async fn faro(state: web::Data<State>, request: HttpRequest, body: BeaconBody) -> HttpResponse {
+    let query = query(&request).map(|query| {
+        let in_path = request.match_info().get("key").map(str::to_owned);
+        Query { site: in_path.or(query.site).or_else(|| key_in_header(&request)), ..query }
+    });
+    take(state, &request, body, Format::Foreign(Library::Faro, query)).await
+}
+
+/// Accepts OpenTelemetry logs, OTLP/HTTP in JSON; keeps events of the name `browser.web_vital`.
+///
+/// The key is in the query, or in the header `x-api-key`. Each event needs the attribute `url.full`, or its resource.
+/// Other logs are not kept. See docs/formats.md.
+#[utoipa::path(
+    post, path = "/v1/logs", tag = "ingest",
+    params(Query),
+    request_body(content = serde_json::Value, description = "An `ExportLogsServiceRequest`"),
+    responses(
+        (status = 200, description = "Taken, durably; or without a web vital. `partialSuccess` counts events that could not be kept", body = serde_json::Value),
+        Refusals,
+    )
+)]
+pub async fn otlp(state: web::Data<State>, request: HttpRequest, body: BeaconBody) -> HttpResponse {
+    let query =
+        query(&request).map(|query| Query { site: query.site.or_else(|| key_in_header(&request)), ..query });
+    take(state, &request, body, Format::Foreign(Library::Otlp, query)).await
+}
+
+/// Accepts messages of Umami: performance messages, and events with a metric of the web-vitals library.
+///
+/// `payload.website` is the site's key. Page views and other events are not kept. See docs/formats.md.
+#[utoipa::path(
+    post, path = "/api/send", tag = "ingest",
+    params(Query),
+    request_body(content = serde_json::Value, description = "`{\"type\", \"payload\"}`"),
+    responses(
+        (status = 200, description = "Taken, durably; or without a web vital", body = serde_json::Value),
+        Refusals,
+    )
+)]
+pub async fn umami(state: web::Data<State>, request: HttpRequest, body: BeaconBody) -> HttpResponse {
+    take(state, &request, body, Format::Foreign(Library::Umami, query(&request))).await
+}
+
+/// Accepts beacons of boomerang as forms.
+///
+/// Beacons without a web vital, such as those of requests and clicks, are not kept. See docs/formats.md.
+#[utoipa::path(
+    post, path = "/v1/boomerang", tag = "ingest",
+    params(Query),
+    request_body(content = String, content_type = "application/x-www-form-urlencoded", description = "Boomerang's parameters"),
+    responses(
+        (status = 204, description = "Taken, durably; or without a web vital"),
+        Refusals,
+    )
+)]
+pub async fn boomerang(state: web::Data<State>, request: HttpRequest, body: BeaconBody) -> HttpResponse {
+    take(state, &request, body, Format::Foreign(Library::Boomerang, query(&request))).await
+}
+
+/// Accepts beacons of boomerang as images: its parameters are in the query.
+#[utoipa::path(
+    get, path = "/v1/boomerang", tag = "ingest",
+    params(Query),
+    responses(
+        (status = 204, description = "Taken, durably; or without a web vital"),
+        Refusals,
+    )
+)]
+pub async fn boomerang_image(state: web::Data<State>, request: HttpRequest) -> HttpResponse {
+    let parameters = request.query_string();
+    let body = Body(match parameters.len() {
+        0..=limits::BODY_BYTES_MAX => Ok(Bytes::copy_from_slice(parameters.as_bytes())),
+        _ => Err(BodyError::TooLarge),
+    });
+    take(state, &request, body, Format::Foreign(Library::Boomerang, query(&request))).await
+}
+
+/// The answers of every endpoint for other libraries, beside its own success.
+#[derive(utoipa::IntoResponses)]
+#[expect(dead_code, reason = "describes the answers in OpenAPI")]
+enum Refusals {
+    /// Without a metric that can be kept; the message says why
+    #[response(status = 400)]
+    Invalid(ErrorBody),
+    /// The page's origin is not allowed
+    #[response(status = 403)]
+    Origin(ErrorBody),
+    /// No site has this key
+    #[response(status = 404)]
+    UnknownSite(ErrorBody),
+    /// The body stopped for longer than the timeout
+    #[response(status = 408)]
+    Timeout(ErrorBody),
+    /// Over 64 KiB
+    #[response(status = 413)]
+    TooLarge(ErrorBody),
+    /// With a content encoding
+    #[response(status = 415)]
+    Encoding(ErrorBody),
+    /// The view starts too far from the server's clock (`clock`, `late`), or a program makes the visit (`bot`)
+    #[response(status = 422)]
+    Filtered(ErrorBody),
+    /// More than one client network may send; the message names it
+    #[response(status = 429)]
+    RateLimited(ErrorBody),
+    /// Overloaded, the spool cannot be written, or the server is starting; the message says which. Try again
+    #[response(status = 503)]
+    Shed(ErrorBody),
+}
+
+fn query(request: &HttpRequest) -> Result<Query, String> {
+    let query = web::Query::<Query>::from_query(request.query_string());
+    query.map(web::Query::into_inner).map_err(|error| error.to_string())
+}
+
+/// The header that names the site: Faro sends its `apiKey` in it.
+static KEY: HeaderName = HeaderName::from_static("x-api-key");
+
+fn key_in_header(request: &HttpRequest) -> Option<String> {
+    request.headers().get(&KEY)?.to_str().ok().map(str::to_owned)
+}
+
+/// The headers that a page may send: those of Faro, of OpenTelemetry and of Umami, beside our own.
+const ALLOWED_HEADERS: &str = "content-type, x-api-key, x-faro-session-id, idempotency-key, traceparent, tracestate, \
+                               x-umami-cache, user-agent";
 
 /// Answers a preflight. Browsers send one before a body of JSON; `sendBeacon` always asks for credentials.
 ///
-/// A preflight can name its site only in the query, because it has no body. Allows credentials to pages of an allowed
+/// A preflight can name its site only in the path or the query, because it has no body. Allows credentials to pages of an allowed
 /// origin. Allows other pages to send without credentials, so that they can read the refusal.
 pub async fn preflight(state: web::Data<State>, request: HttpRequest) -> HttpResponse {
     let mut response = HttpResponse::NoContent()
         .insert_header((header::ACCESS_CONTROL_ALLOW_METHODS, "POST"))
-        .insert_header((header::ACCESS_CONTROL_ALLOW_HEADERS, "content-type"))
+        .insert_header((header::ACCESS_CONTROL_ALLOW_HEADERS, ALLOWED_HEADERS))
         .insert_header((header::ACCESS_CONTROL_MAX_AGE, "86400"))
         .finish();
     let mut with_credentials = false;
     if let Some(origin) = origin_of(&request) {
-        let query = web::Query::<Query>::from_query(request.query_string());
-        let key = query.ok().and_then(|query| query.into_inner().site);
+        let in_path = request.match_info().get("key").map(str::to_owned);
+        let key = in_path.or_else(|| query(&request).ok()?.site);
         let taken = |directory: &Snapshot| takes_from(directory, &origin, key.as_deref()).then_some(());
         with_credentials = state.directory.find(taken).await.is_some();
         if !with_credentials {
@@ -145,21 +284,64 @@ static FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 enum Format {
     /// A beacon of the fieldvitals collector.
     Own,
-    /// Metrics of the web-vitals library, with the parsed query or its error.
-    WebVitals(Result<Query, String>),
+    /// Metrics of another library, with the parsed query or its error.
+    Foreign(Library, Result<Query, String>),
+}
+
+/// A library whose metrics are accepted.
+#[derive(Clone, Copy)]
+enum Library {
+    WebVitals,
+    Faro,
+    Otlp,
+    Umami,
+    Boomerang,
 }
 
 impl Format {
     fn decide(&self, request: &Request<'_>, directory: &Snapshot) -> Result<Accepted, RefusedBody> {
+        let (library, query) = match self {
+            Self::Own => return intake::own(request, directory),
+            Self::Foreign(library, Ok(query)) => (library, query),
+            Self::Foreign(_, Err(problem)) => {
+                let message = format!("the query cannot be read: {problem}");
+                return Err(RefusedBody::invalid(Invalid::Malformed, message));
+            }
+        };
+        match library {
+            Library::WebVitals => intake::web_vitals::take(request, directory, query),
+            Library::Faro => intake::faro::take(request, directory, query),
+            Library::Otlp => intake::otlp::take(request, directory, query),
+            Library::Umami => intake::umami::take(request, directory, query),
+            Library::Boomerang => intake::boomerang::take(request, directory, query),
+        }
+    }
+
+    /// The answer that the library expects, for an accepted body or one without a metric. OTLP counts the events that were
+    /// dropped. Umami's tracker parses JSON.
+    fn success(&self, dropped: &Dropped) -> HttpResponse {
         match self {
-            Self::Own => intake::own(request, directory),
-            Self::WebVitals(Ok(query)) => intake::web_vitals::take(request, directory, query),
-            Self::WebVitals(Err(problem)) => {
-                Err(RefusedBody::invalid(Invalid::Malformed, format!("the query cannot be read: {problem}")))
+            Self::Foreign(Library::Faro, _) => HttpResponse::Accepted().finish(),
+            Self::Foreign(Library::Umami, _) => HttpResponse::Ok().json(serde_json::json!({})),
+            Self::Foreign(Library::Otlp, _) => {
+                let rejected = dropped.count(Field::Values);
+                let partial = match dropped.problem() {
+                    Some(problem) if rejected > 0 => {
+                        serde_json::json!({"rejectedLogRecords": rejected.to_string(), "errorMessage": problem})
+                    }
+                    _ => serde_json::json!({}),
+                };
+                HttpResponse::Ok().json(serde_json::json!({"partialSuccess": partial}))
+            }
+            Self::Own | Self::Foreign(Library::WebVitals | Library::Boomerang, _) => {
+                HttpResponse::NoContent().finish()
             }
         }
     }
 }
+
+/// The endpoint for boomerang, the only one that takes GET.
+pub const BOOMERANG: &str = "/v1/boomerang";
 
 async fn take(
     state: web::Data<State>,
@@ -189,16 +371,26 @@ async fn take(
         state.outcomes.receive();
         let visitor = (origin, host, sender, left_alone, country);
         let taken = decide_and_keep(&state, body, visitor, (limited, prefix), &format).await;
-        match &taken {
-            Ok(()) => state.outcomes.count(Outcome::Accepted),
-            Err(refused) => refuse(&state, refused),
+        match taken {
+            Ok(dropped) => {
+                state.outcomes.count(Outcome::Accepted);
+                Ok(format.success(&dropped))
+            }
+            // Libraries that measure more send many such bodies, which are neither errors nor worth a record.
+            Err(refused) if refused.outcome == Outcome::Filtered(Filtered::NoMetric) => {
+                state.outcomes.count(refused.outcome);
+                Ok(format.success(&Dropped::default()))
+            }
+            Err(refused) => {
+                refuse(&state, &refused);
+                Err(refused)
+            }
         }
-        taken
     })
     .await;
     let (mut response, with_credentials) = match taken {
         // The site allows the origin.
-        Ok(()) => (HttpResponse::NoContent().finish(), true),
+        Ok(response) => (response, true),
         Err(refused) => {
             let takes = |origin: String| takes_from(&directory, &origin, None);
             (ApiError::from(&refused).error_response(), origin_of(request).is_some_and(takes))
@@ -253,7 +445,7 @@ async fn decide_and_keep(
     (origin, host, sender, left_alone, country): Visitor,
     (limited, prefix): (Option<IpNet>, u64),
     format: &Format,
-) -> Result<(), RefusedBody> {
+) -> Result<Dropped, RefusedBody> {
     let because = |outcome, message: &str| {
         let mut refused = RefusedBody::new(outcome, message);
         refused.origin.clone_from(&origin);
@@ -295,7 +487,7 @@ async fn decide_and_keep(
         RefusedBody { site: Some(site), ..because(Outcome::Shed, &message) }
     })?;
     state.outcomes.count_dropped(&dropped);
-    Ok(())
+    Ok(dropped)
 }
 
 /// Decides with the cached sites. If the key is unknown or its origin is not allowed, decides again with fresh sites:
@@ -320,13 +512,14 @@ async fn decide_or_refresh(
     again.await.unwrap_or(first)
 }
 
-/// Refuses a method other than POST, and counts the request as a beacon.
+/// Refuses a method other than POST, or than those of boomerang, and counts the request as a beacon.
 pub async fn wrong_method(state: web::Data<State>, request: HttpRequest) -> HttpResponse {
     state.outcomes.receive();
     let refused = RefusedBody::invalid(Invalid::Method, format!("{} is not taken here", request.method()));
     refuse(&state, &refused);
     let mut response = ApiError::from(&refused).error_response();
-    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
+    let allowed = if request.path() == BOOMERANG { "GET, POST" } else { "POST" };
+    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allowed));
     response
 }
 

@@ -5,6 +5,7 @@ mod answer;
 pub mod api;
 pub mod assets;
 pub mod auth;
+pub mod base_path;
 pub mod body;
 pub mod client;
 mod compress;
@@ -25,11 +26,13 @@ pub mod responses;
 pub mod sign_in;
 pub mod starting;
 mod throttle;
+pub mod token_rate;
 pub mod watch;
 
 use crate::alert::Outbox;
 use crate::answers::Answers;
 use crate::closed_days::ClosedDays;
+use crate::crux::GoogleCrux;
 use crate::directory::Directory;
 use crate::health::Health;
 use crate::intake::scrub;
@@ -41,14 +44,16 @@ use crate::questions::Questions;
 use crate::site_vitals::SiteVitals;
 use crate::spool::Spool;
 use crate::telemetry::Telemetry;
+use crate::tls::Tls;
 use actix_server::{ServerBuilder, ServerHandle};
 use actix_service::{IntoServiceFactory as _, ServiceFactoryExt as _, map_config};
 use actix_web::dev::{AppConfig, ServiceFactory, ServiceRequest, ServiceResponse};
 use actix_web::middleware::{self, DefaultHeaders};
 use actix_web::{App, Error, HttpRequest, HttpResponse, ResponseError, web};
+use base_path::BasePath;
 use connection::Connections;
 use error::ApiError;
-use fieldvitals_store::Store;
+use fieldvitals_store::{Retention, Store};
 use socket2::SockRef;
 use std::net::TcpListener;
 use std::path::PathBuf;
@@ -82,6 +87,8 @@ pub struct State {
     pub live: Arc<Live>,
     /// Attempts to sign in.
     pub sign_ins: sign_in::SignIns,
+    /// Rate limits of tokens.
+    pub token_rates: token_rate::TokenRates,
     /// The maintenance task's state.
     pub maintenance: Arc<Maintenance>,
     /// Counts and durations of requests and questions.
@@ -96,12 +103,20 @@ pub struct State {
     pub started_ms: i64,
     /// Delivers notices of alerts.
     pub outbox: Arc<Outbox>,
-    /// Retention of page views, in days.
-    pub kept_days: u32,
+    /// Retention.
+    pub retention: Retention,
+    /// Asks Google's CrUX API; `None` without a key.
+    pub google_crux: Option<Arc<GoogleCrux>>,
     /// Serves the demo site.
     pub demo: bool,
     /// Keeps page views of bots.
     pub keep_bots: bool,
+    /// Load tests may send to this server.
+    pub load_test: bool,
+    /// The certificate; `None` if the server speaks http.
+    pub tls: Option<Arc<Tls>>,
+    /// The path that a proxy passes on before those of the server.
+    pub base_path: BasePath,
 }
 
 impl State {
@@ -136,7 +151,7 @@ pub struct Running {
     live: Arc<Live>,
     state: web::Data<State>,
     /// Tasks beside the requests.
-    tasks: [JoinHandle<()>; 3],
+    tasks: Vec<JoinHandle<()>>,
 }
 
 impl Running {
@@ -180,6 +195,7 @@ pub fn serve(state: State, listener: TcpListener) -> std::io::Result<Running> {
             tokio::time::sleep(Duration::from_secs(60)).await;
             rate.client_rate.forget_quiet();
             rate.sign_ins.forget_quiet();
+            rate.token_rates.forget_quiet();
         }
     });
     SockRef::from(&listener).set_send_buffer_size(limits::SEND_BUFFER_BYTES)?;
@@ -195,7 +211,9 @@ pub fn serve(state: State, listener: TcpListener) -> std::io::Result<Running> {
         .listen("http", listener, move || {
             let app =
                 app(served.clone()).into_factory().map_err(|error: Error| error.error_response().into());
-            connection::factory(map_config(app, |()| AppConfig::default()), Arc::clone(&connections))
+            let (tls, base_path) = (served.tls.clone(), served.base_path.clone());
+            let app = map_config(app, |()| AppConfig::default());
+            connection::factory(app, Arc::clone(&connections), tls, base_path)
         })?
         .run();
     let handle = server.handle();
@@ -205,7 +223,9 @@ pub fn serve(state: State, listener: TcpListener) -> std::io::Result<Running> {
     let reads = tokio::spawn(async move {
         vitals.site_vitals.keep_fresh(&vitals.directory, &vitals.questions).await;
     });
-    Ok(Running { handle, connections: running, live, state, tasks: [forgets, watches, reads] })
+    let renews = state.tls.clone().map(|tls| tokio::spawn(tls.keep_fresh()));
+    let tasks = [forgets, watches, reads].into_iter().chain(renews).collect();
+    Ok(Running { handle, connections: running, live, state, tasks })
 }
 
 fn app(
@@ -213,6 +233,7 @@ fn app(
 ) -> App<
     impl ServiceFactory<ServiceRequest, Config = (), Response = ServiceResponse, Error = Error, InitError = ()>,
 > {
+    let base_path = state.base_path.clone();
     App::new()
         .app_data(state)
         .app_data(web::QueryConfig::default().error_handler(|error, _| unreadable(&error.to_string())))
@@ -224,29 +245,33 @@ fn app(
                 .wrap(middleware::from_fn(compress::compress))
                 .wrap(DefaultHeaders::new().add(("X-Content-Type-Options", "nosniff")))
                 .wrap(middleware::from_fn(measure::measure))
-                .configure(routes),
+                .configure(|config| routes(config, &base_path)),
         )
 }
 
-/// Ingest routes. Their responses do not need the `nosniff` header of other routes: only errors have a body, and
+/// Ingest routes. Their responses do not need the `nosniff` header of other routes: only errors and JSON have a body, and
 /// errors set the header themselves.
 fn ingest_routes(config: &mut web::ServiceConfig) {
+    let resource = |path: &str| {
+        web::resource(path)
+            .default_service(web::to(ingest::wrong_method))
+            .route(web::method(actix_web::http::Method::OPTIONS).to(ingest::preflight))
+    };
     config
+        .service(resource("/v1/beacon").route(web::post().to(ingest::beacon)))
+        .service(resource("/v1/web-vitals").route(web::post().to(ingest::web_vitals)))
+        .service(resource("/collect").route(web::post().to(ingest::faro)))
+        .service(resource("/collect/{key}").route(web::post().to(ingest::faro)))
+        .service(resource("/v1/logs").route(web::post().to(ingest::otlp)))
+        .service(resource("/api/send").route(web::post().to(ingest::umami)))
         .service(
-            web::resource("/v1/beacon")
-                .default_service(web::to(ingest::wrong_method))
-                .route(web::post().to(ingest::beacon))
-                .route(web::method(actix_web::http::Method::OPTIONS).to(ingest::preflight)),
-        )
-        .service(
-            web::resource("/v1/web-vitals")
-                .default_service(web::to(ingest::wrong_method))
-                .route(web::post().to(ingest::web_vitals))
-                .route(web::method(actix_web::http::Method::OPTIONS).to(ingest::preflight)),
+            resource(ingest::BOOMERANG)
+                .route(web::post().to(ingest::boomerang))
+                .route(web::get().to(ingest::boomerang_image)),
         );
 }
 
-fn routes(config: &mut web::ServiceConfig) {
+fn routes(config: &mut web::ServiceConfig, base_path: &BasePath) {
     let get = |path: &str| web::resource(path).default_service(web::to(|request| refuse(request, "GET")));
     config
         .configure(api::routes)
@@ -255,6 +280,7 @@ fn routes(config: &mut web::ServiceConfig) {
         .service(get("/demo").route(web::get().to(demo::index)))
         .service(get("/demo/asset/{name}").route(web::get().to(demo::delayed)))
         .service(get("/demo/{path:.*}").route(web::get().to(demo::page)))
+        .configure(|config| base_path::routes(config, base_path))
         .service(get("/").route(web::get().to(assets::dashboard)).route(web::head().to(assets::dashboard)))
         .service(get("/v.js").route(web::get().to(assets::file)).route(web::head().to(assets::file)))
         .service(get("/c/{name}").route(web::get().to(assets::file)).route(web::head().to(assets::file)))

@@ -1,11 +1,13 @@
 //! The API described for programs, at `/api/v1/openapi.json`.
 
 use crate::http::api::{
-    advice, alerts, attribution, audit, breakdown, budgets, compare, engagement, gate, health, links, live,
-    metrics, pages, rejections, releases, report, routes, samples, series, session, site_settings, sites,
-    status, status_history, summary, thresholds, tokens, violations,
+    advice, alerts, attribution, audit, breakdown, budgets, compare, crux as crux_beside, engagement, gate,
+    health, links, live, metrics, open, pages, rejections, releases, report, routes, samples, series,
+    session, site_settings, sites, status, status_history, summary, thresholds, tokens, trends, violations,
 };
+use crate::http::error::ErrorBody;
 use crate::http::{assets, crux, ingest};
+use crate::report::{Order, Sort};
 use actix_web::http::header;
 use actix_web::web::Bytes;
 use actix_web::{HttpRequest, HttpResponse};
@@ -14,7 +16,8 @@ use flate2::write::GzEncoder;
 use std::io::Write as _;
 use std::sync::LazyLock;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa::{Modify, OpenApi};
+use utoipa::openapi::{ContentBuilder, Ref, ResponseBuilder};
+use utoipa::{Modify, OpenApi, ToSchema as _};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -25,13 +28,15 @@ use utoipa::{Modify, OpenApi};
         license(name = "Apache-2.0 OR MIT")
     ),
     paths(
-        ingest::beacon, ingest::web_vitals, health::healthz, health::readyz, metrics::metrics,
+        ingest::beacon, ingest::web_vitals, ingest::faro, ingest::otlp, ingest::umami, ingest::boomerang,
+        ingest::boomerang_image, health::healthz, health::readyz, metrics::metrics,
         status::status, status_history::status_history, thresholds::thresholds, thresholds::set_thresholds,
         sites::sites, summary::summary,
         pages::pages, report::report, breakdown::breakdown, series::series, compare::compare, releases::releases,
         attribution::attribution, advice::advice, samples::samples, engagement::engagement, rejections::rejections,
-    alerts::alerts, alerts::change, alerts::channels, alerts::test, audit::audit, budgets::apply, budgets::kept, budgets::replay, budgets::state, crux::query_history_record, crux::query_record, gate::gate, gate::one, links::links, live::live, releases::mark, routes::suggestions, session::sign_in, session::sign_out, session::ways, site_settings::add, site_settings::delete, site_settings::rotate_key, site_settings::update, tokens::add, tokens::revoke, tokens::tokens, violations::violations,
+    alerts::alerts, alerts::change, alerts::channels, alerts::test, audit::audit, budgets::apply, budgets::kept, budgets::replay, budgets::state, crux::query_history_record, crux::query_record, crux_beside::crux, gate::flagger, gate::gate, gate::one, links::links, live::live, open::open, releases::mark, routes::groups, routes::preview, routes::suggestions, session::sign_in, session::sign_out, session::ways, site_settings::add, site_settings::delete, site_settings::rotate_key, site_settings::update, tokens::add, tokens::revoke, tokens::tokens, trends::trends, violations::change, violations::violations,
     ),
+    components(schemas(Order, Sort)),
     modifiers(&Bearer),
     tags((name = "ingest", description = "Beacons in"), (name = "read", description = "Reports out"),
          (name = "settings", description = "Sites, tokens and deploys, with an audit log")),
@@ -50,6 +55,24 @@ impl Modify for Bearer {
         components.add_security_scheme("token", SecurityScheme::Http(scheme));
         let key = ApiKeyValue::with_description("key", "An API token, or a read-only link to one site");
         components.add_security_scheme("key", SecurityScheme::ApiKey(ApiKey::Query(key)));
+        for item in openapi.paths.paths.values_mut() {
+            let all = [&mut item.get, &mut item.put, &mut item.post, &mut item.delete, &mut item.patch];
+            for operation in all.into_iter().flatten().filter(|operation| operation.security.is_some()) {
+                let limited = ResponseBuilder::new()
+                    .description(
+                        "The token makes more requests than it may (`token_rate`); `Retry-After` has seconds",
+                    )
+                    .content(
+                        "application/json",
+                        ContentBuilder::new().schema(Some(Ref::from_schema_name(ErrorBody::name()))).build(),
+                    );
+                operation
+                    .responses
+                    .responses
+                    .entry("429".to_owned())
+                    .or_insert_with(|| limited.build().into());
+            }
+        }
     }
 }
 

@@ -10,11 +10,12 @@ use actix_web::body::MessageBody as _;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
 
 /// Maximum number of concurrent connections; others wait in the system's queue.
 const ANSWERS_MAX: usize = 64;
@@ -40,16 +41,16 @@ impl Starting {
     }
 }
 
-/// Answers 503 until stopped.
+/// Answers 503 until stopped, in TLS if there is an acceptor.
 ///
 /// # Errors
 /// If the socket cannot be served.
-pub fn serve(listener: std::net::TcpListener) -> io::Result<Starting> {
+pub fn serve(listener: std::net::TcpListener, tls: Option<TlsAcceptor>) -> io::Result<Starting> {
     let listener = TcpListener::from_std(listener)?;
     let (stop, stopped) = oneshot::channel();
     let task = tokio::spawn(async move {
         tokio::select! {
-            () = answer_all(&listener) => {}
+            () = answer_all(&listener, tls) => {}
             _ = stopped => {}
         }
         listener
@@ -57,7 +58,7 @@ pub fn serve(listener: std::net::TcpListener) -> io::Result<Starting> {
     Ok(Starting { stop, task })
 }
 
-async fn answer_all(listener: &TcpListener) {
+async fn answer_all(listener: &TcpListener, tls: Option<TlsAcceptor>) {
     let answer: Arc<[u8]> = not_yet().into();
     let places = Arc::new(Semaphore::new(ANSWERS_MAX));
     loop {
@@ -68,8 +69,14 @@ async fn answer_all(listener: &TcpListener) {
             continue;
         };
         let answer = Arc::clone(&answer);
+        let tls = tls.clone();
         tokio::spawn(async move {
-            let answering = respond(stream, &answer);
+            let answering = async {
+                match tls {
+                    Some(tls) => respond(tls.accept(stream).await?, &answer).await,
+                    None => respond(stream, &answer).await,
+                }
+            };
             // A slow or disconnected client gets no answer.
             let _ = timeout(Duration::from_millis(limits::HEAD_TIME_MS_MAX), answering).await;
             drop(place);
@@ -78,7 +85,7 @@ async fn answer_all(listener: &TcpListener) {
 }
 
 /// Answers once the request head has arrived, then discards further data until the client closes.
-async fn respond(mut stream: TcpStream, answer: &[u8]) -> io::Result<()> {
+async fn respond(mut stream: impl AsyncRead + AsyncWrite + Unpin, answer: &[u8]) -> io::Result<()> {
     let mut head = vec![0; limits::HEAD_BYTES_MAX];
     let mut got = 0;
     loop {

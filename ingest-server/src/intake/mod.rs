@@ -4,16 +4,21 @@
 //! in exactly one [`Outcome`]; a refused body is data, not a failure. An accepted body may lack its invalid fields.
 
 mod attribution;
+pub mod boomerang;
 pub mod bots;
 pub mod browser;
 pub mod country;
+pub mod faro;
+pub mod foreign;
 pub mod lookup;
 pub mod origin;
+pub mod otlp;
 pub mod page_url;
 pub mod route;
 pub mod scrub;
 pub mod site_route;
 pub mod spelling;
+pub mod umami;
 pub mod web_vitals;
 
 use self::bots::Bot;

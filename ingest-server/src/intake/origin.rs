@@ -7,7 +7,7 @@ use url::{Host, Url};
 const FILE: &str = "file://";
 
 /// The opaque origin of files and sandboxed frames, as browsers send it.
-const NAMELESS: &str = "null";
+pub const NAMELESS: &str = "null";
 
 /// Schemes that pages cannot have.
 const NO_PAGES: [&str; 6] = ["ftp", "ws", "wss", "data", "blob", "javascript"];

@@ -41,7 +41,8 @@ fn segments<'a>(url: &'a PageUrl<'_>) -> impl Iterator<Item = &'a str> {
 
 /// Returns whether the path of a URL matches a rule: `:name` matches any one segment, a final `*` any number of
 /// segments, including none.
-pub(super) fn follows(url: &PageUrl<'_>, rule: &str) -> bool {
+#[must_use]
+pub fn follows(url: &PageUrl<'_>, rule: &str) -> bool {
     let mut path = segments(url);
     for part in rule.split('/').filter(|part| !part.is_empty()) {
         if part == "*" {

@@ -50,6 +50,19 @@ pub fn again(url: &str, route: &str, site: &Site) -> Option<String> {
     moves.then_some(now)
 }
 
+/// Returns the route that a page view with this route would have on its site with other rules: `after`; `None` if it keeps
+/// its route. As in [`again`], a page view under `(other)` only gets the name of a rule, a group or a route apart.
+#[must_use]
+pub fn moved(url: &str, route: &str, before: &Site, after: &Site) -> Option<String> {
+    let url = PageUrl::read(url)?;
+    let then = of_url(&url, after);
+    let moves = match route {
+        OTHER => after.route_groups.names().chain(&after.routes).any(|name| *name == then),
+        route => follows_from_url(&url, route, before) || follows_from_url(&url, route, after),
+    };
+    moves.then_some(then)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

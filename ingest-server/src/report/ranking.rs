@@ -149,12 +149,17 @@ impl Ranking {
             && self.search.as_ref().is_none_or(|part| route.to_lowercase().contains(&part.to_lowercase()))
     }
 
+    /// Returns the rows of the ranking, in no order: routes or sections.
+    #[must_use]
+    pub fn rows(&self, cells: Vec<RouteCell>) -> Vec<Row> {
+        let taken = cells.into_iter().filter(|row| row.cell.views > 0 && self.takes(&row.route));
+        if self.by_section { sections(taken) } else { taken.map(Row::from).collect() }
+    }
+
     /// Returns one page of the ranking.
     #[must_use]
     pub fn page(&self, cells: Vec<RouteCell>) -> RankedPage {
-        let taken = cells.into_iter().filter(|row| row.cell.views > 0 && self.takes(&row.route));
-        let mut rows: Vec<Row> =
-            if self.by_section { sections(taken) } else { taken.map(Row::from).collect() };
+        let mut rows = self.rows(cells);
         let (all, min_n) = (rows.len(), self.min_n_of(&rows));
         rows.retain(|row| row.route.cell.views >= min_n);
         let found = rows.len();

@@ -123,12 +123,43 @@ pub(super) fn connect(path: &Path, access: Access) -> Result<Connection, rusqlit
     Ok(connection)
 }
 
+/// Opens the file to read it beside a running server, or none. Creates no file: without a log nobody has the file open, and
+/// SQLite needs none.
+pub(super) fn look(path: &Path) -> Result<Connection, rusqlite::Error> {
+    let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let is_open = with_suffix(path, "-wal").exists();
+    match url::Url::from_file_path(&whole) {
+        Ok(mut url) if !is_open => {
+            url.set_query(Some("immutable=1"));
+            let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+            Connection::open_with_flags(url.as_str(), flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)
+        }
+        _ => connect(path, Access::Read),
+    }
+}
+
+/// Whether a server runs on the spool. Holds the lock for a moment, and creates no file.
+pub(super) fn is_in_use(path: &Path) -> bool {
+    let lock = File::open(with_suffix(path, ".lock"));
+    lock.is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)))
+}
+
+/// Checks the structure of the file. Returns the damage.
+pub(super) fn damage(connection: &Connection) -> Result<Option<String>, rusqlite::Error> {
+    let found: String = connection.query_row("pragma quick_check(1)", [], |row| row.get(0))?;
+    Ok((found != "ok").then_some(found))
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut text = path.as_os_str().to_owned();
+    text.push(suffix);
+    text.into()
+}
+
 /// Takes the lock that keeps a second server off the spool. The system releases the lock when the process ends, even
 /// after a crash.
 pub(super) fn lock(path: &Path) -> Result<File, SpoolError> {
-    let mut lock_path = path.as_os_str().to_owned();
-    lock_path.push(".lock");
-    let lock_path = PathBuf::from(lock_path);
+    let lock_path = with_suffix(path, ".lock");
     let open = || {
         if let Some(directory) = path.parent() {
             private::create_folder(directory)?;
@@ -205,9 +236,8 @@ fn check(writer: &mut Connection, path: &Path) -> Result<(), SpoolError> {
             beacons: measure(writer).map_or(0, |(beacons, _)| beacons),
         });
     }
-    let found: String = writer.query_row("pragma quick_check(1)", [], |row| row.get(0)).map_err(failed)?;
-    if found != "ok" {
-        return Err(SpoolError::Damaged { path: path.to_owned(), reason: found });
+    if let Some(reason) = damage(writer).map_err(failed)? {
+        return Err(SpoolError::Damaged { path: path.to_owned(), reason });
     }
     let other: Option<(Option<Vec<u8>>, Option<i64>)> = writer
         .query_row(

@@ -13,7 +13,9 @@
 
 mod age;
 mod backoff;
+pub mod backup;
 mod blocked;
+mod examine;
 mod file;
 mod idle;
 mod load_size;
@@ -28,6 +30,7 @@ mod reply;
 mod writer;
 
 pub use blocked::BlockedSite;
+pub use examine::{Examined, examine};
 pub use idle::{IdleSpool, lock_idle};
 pub use loader::Loader;
 pub use overflow::OverflowNames;

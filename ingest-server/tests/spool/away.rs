@@ -2,7 +2,7 @@
 
 use crate::place::{Place, assert_law, until};
 use fieldvitals_server::spool::{Bounds, Spool};
-use fieldvitals_store::Store as _;
+use fieldvitals_store::Sites as _;
 use fieldvitals_store::conformance::DAY0_MS;
 use futures_util::future::join_all;
 use std::time::Duration;

@@ -2,8 +2,8 @@
 
 use crate::place::{Place, assert_law, eager, raw, refuse, repair, until};
 use fieldvitals_server::spool::{AppendError, Bounds, SpoolBeacon};
-use fieldvitals_store::Store as _;
 use fieldvitals_store::conformance::site;
+use fieldvitals_store::{Reports as _, Sites as _};
 use futures_util::future::join_all;
 use std::time::Duration;
 

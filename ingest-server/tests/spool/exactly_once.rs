@@ -2,7 +2,7 @@
 
 use crate::place::{Place, assert_law, until};
 use fieldvitals_server::spool::Spool;
-use fieldvitals_store::{Source, SpoolId, Store as _};
+use fieldvitals_store::{Loading as _, Sites as _, Source, SpoolId};
 use tokio::sync::watch;
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use crate::place::{Place, assert_law, eager, until};
 use fieldvitals_server::spool::{Bounds, Spool, SpoolError, lock_idle};
-use fieldvitals_store::Store as _;
+use fieldvitals_store::Sites as _;
 use sqlx::Connection as _;
 use std::time::Duration;
 use tokio::sync::watch;

@@ -2,7 +2,7 @@
 
 use crate::place::{Place, assert_law, eager, until};
 use fieldvitals_server::spool::Spool;
-use fieldvitals_store::Store as _;
+use fieldvitals_store::Reports as _;
 use futures_util::future::join_all;
 use tokio::sync::watch;
 

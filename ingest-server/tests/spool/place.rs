@@ -3,7 +3,7 @@
 use fieldvitals_server::spool::{Bounds, Spool, SpoolBeacon, Stats};
 use fieldvitals_store::conformance::{DAY0_MS, FaultyStore, site, update};
 use fieldvitals_store::rollup::DAY_MS;
-use fieldvitals_store::{CellQuery, Network, SiteId, Store};
+use fieldvitals_store::{CellQuery, Network, Reports as _, SiteId, Store};
 use fieldvitals_store_sqlite::SqliteStore;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, SqliteConnection};

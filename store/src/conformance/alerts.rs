@@ -160,11 +160,14 @@ pub async fn notices_are_due_until_delivered(store: Arc<dyn Store>) {
     };
     store.alert_open(a, 10, &condition("x", 1), &to(&[("mail", 10), ("chat", 50)])).await.unwrap();
     store.alert_open(b, 10, &condition("x", 1), &to(&[("mail", 5)])).await.unwrap();
-    let due = async |now_ms| store.notices_due(now_ms, 10).await.unwrap();
+    let due = async |now_ms| store.notices_due(now_ms, 10, &[]).await.unwrap();
     assert_eq!(due(4).await, []);
     let [mail_a, mail_b] = [notice("mail", Some(10)), notice("mail", Some(5))];
     assert_eq!(due(10).await, [(b, 1, mail_b.clone()), (a, 1, mail_a.clone())]);
-    assert_eq!(store.notices_due(10, 1).await.unwrap().len(), 1);
+    assert_eq!(store.notices_due(10, 1, &[]).await.unwrap().len(), 1);
+    let without = ["mail", "other"].map(str::to_owned);
+    let chat_a = (a, 1, notice("chat", Some(50)));
+    assert_eq!(store.notices_due(50, 1, &without).await.unwrap(), [chat_a], "a channel does not hide others");
     // A failure, then a delivery.
     let error = Some("503".to_owned());
     let failed = Notice { attempts: 1, due_ms: Some(30), error, ..mail_a.clone() };
@@ -173,18 +176,38 @@ pub async fn notices_are_due_until_delivered(store: Arc<dyn Store>) {
     assert_eq!(due(30).await, [(a, 1, failed)]);
     store.notice_tried(a, 1, &Notice { due_ms: None, sent_ms: Some(31), ..mail_a }).await.unwrap();
     assert_eq!(due(49).await, []);
+    // A warning becomes an error once: also a delivered notice is due again, and another channel hears of it.
+    assert!(store.alert_change(a, 1, 31, &AlertChange::Acknowledge { by: "ada".to_owned() }).await.unwrap());
+    let raise =
+        AlertChange::Raise { details: "{\"n\": 2}".to_owned(), notices: to(&[("mail", 33), ("page", 34)]) };
+    assert!(store.alert_change(a, 1, 33, &raise).await.unwrap());
+    assert!(!store.alert_change(a, 1, 33, &raise).await.unwrap(), "it is an error");
+    let raised = store.alert(a, 1).await.unwrap().unwrap();
+    assert_eq!((raised.alert.is_warning, raised.alert.details.as_str()), (false, "{\"n\": 2}"));
+    assert_eq!(raised.acknowledged, None, "nobody has acknowledged the error");
+    let [again, page] = [Notice { sent_ms: Some(31), ..notice("mail", Some(33)) }, notice("page", Some(34))];
+    assert_eq!(due(34).await, [(a, 1, again.clone()), (a, 1, page.clone())]);
+    for told in [again, page] {
+        store.notice_tried(a, 1, &Notice { due_ms: None, sent_ms: Some(31), ..told }).await.unwrap();
+    }
     // A snooze makes a delivered notice due again at its end.
     assert!(store.alert_change(a, 1, 32, &AlertChange::Snooze { until_ms: 90 }).await.unwrap());
     let chat = notice("chat", Some(50));
     let reminder = Notice { sent_ms: Some(31), ..notice("mail", Some(90)) };
-    assert_eq!(due(90).await, [(a, 1, chat), (a, 1, reminder.clone())]);
+    let page = Notice { channel: "page".to_owned(), ..reminder.clone() };
+    assert_eq!(due(90).await, [(a, 1, chat), (a, 1, reminder.clone()), (a, 1, page.clone())]);
     // The end: told where the start was told, and nowhere else.
     assert!(store.alert_change(a, 1, 40, &AlertChange::Resolve { by: None }).await.unwrap());
     let resolved = Notice { event: AlertEvent::Resolved, due_ms: Some(40), ..reminder.clone() };
-    assert_eq!(due(99).await, [(a, 1, resolved.clone())]);
-    assert_eq!(store.alert(a, 1).await.unwrap().unwrap().notices, std::slice::from_ref(&resolved));
+    let ended = Notice { event: AlertEvent::Resolved, due_ms: Some(40), ..page };
+    assert_eq!(due(99).await, [(a, 1, resolved.clone()), (a, 1, ended.clone())]);
+    assert_eq!(store.alert(a, 1).await.unwrap().unwrap().notices, [resolved.clone(), ended.clone()]);
     store.notice_tried(a, 1, &reminder).await.unwrap();
-    assert_eq!(due(99).await, [(a, 1, resolved)], "an attempt of the event before changes nothing");
+    assert_eq!(
+        due(99).await,
+        [(a, 1, resolved), (a, 1, ended)],
+        "an attempt of the event before changes nothing"
+    );
     store.site_delete(a).await.unwrap();
     assert_eq!(due(99).await, []);
 }

@@ -87,6 +87,7 @@ pub async fn tokens(store: Arc<dyn Store>) {
         sites: None,
         hash: [byte; 32],
         created_ms,
+        rate_per_s: None,
     };
     let late = store.token_add(new("late", Scope::Read, 1, 20)).await.unwrap();
     let early = store.token_add(new("early", Scope::Admin, 2, 10)).await.unwrap();
@@ -103,9 +104,11 @@ pub async fn tokens_of_sites(store: Arc<dyn Store>) {
     let mut added = Vec::new();
     for (byte, sites) in [(1, None), (2, Some(vec![shop])), (3, Some(vec![blog, shop])), (4, Some(vec![]))] {
         let name = format!("token {byte}");
-        let new = NewToken { name, scope: Scope::Read, sites, hash: [byte; 32], created_ms: i64::from(byte) };
+        let rate_per_s = (byte > 1).then_some(u32::from(byte));
+        let created_ms = i64::from(byte);
+        let new = NewToken { name, scope: Scope::Read, sites, hash: [byte; 32], created_ms, rate_per_s };
         let token = store.token_add(new.clone()).await.unwrap();
-        assert_eq!((&token.sites, token.hash), (&new.sites, new.hash));
+        assert_eq!((&token.sites, token.hash, token.rate_per_s), (&new.sites, new.hash, new.rate_per_s));
         added.push(token);
     }
     assert_eq!(store.tokens().await.unwrap(), added);
@@ -146,6 +149,7 @@ pub async fn servers_that_start_together_make_one_beginning(store: Arc<dyn Store
             sites: None,
             hash: [number; 32],
             created_ms: 5,
+            rate_per_s: None,
         };
         tokio::spawn(async move { store.first_start(site, token).await.unwrap() })
     };
@@ -898,7 +902,8 @@ pub async fn violations_open_and_close(store: Arc<dyn Store>) {
             judgement: judgement("a", Some(true)),
             opened_ms: 10,
             last_seen_ms: 10,
-            resolved_ms: None
+            resolved_ms: None,
+            dismissed: None,
         }]
     );
     judge(20, &[Judgement { n: 200, measured: None, device: None, ..judgement("a", Some(true)) }]).await;
@@ -920,6 +925,21 @@ pub async fn violations_open_and_close(store: Arc<dyn Store>) {
     assert_eq!(list(true).await, again[..2]);
     assert_eq!(store.violations(site, false, 1, 1).await.unwrap(), again[1..2]);
     assert!(store.violations(other, false, 0, 10).await.unwrap().is_empty());
+    let dismiss = async |id| store.violation_dismiss(site, id, 60, "ada").await.unwrap();
+    assert_eq!([dismiss(again[0].id).await, dismiss(again[0].id).await], [true, false], "once");
+    assert!(!dismiss(again[2].id).await && !dismiss(99).await, "only open ones");
+    judge(70, &[judgement("a", Some(true))]).await;
+    let left = list(false).await;
+    let order: Vec<(i64, i64)> = left.iter().map(|v| (v.opened_ms, v.last_seen_ms)).collect();
+    assert_eq!(order, [(40, 40), (50, 70), (10, 20)], "a dismissed one is renewed, after the open ones");
+    assert_eq!(
+        (left[1].dismissed.clone(), list(true).await),
+        (Some((60, "ada".to_owned())), left[..1].to_vec())
+    );
+    judge(80, &[judgement("a", Some(false))]).await;
+    judge(90, &[judgement("a", Some(true))]).await;
+    let opened: Vec<i64> = list(true).await.iter().map(|v| v.opened_ms).collect();
+    assert_eq!(opened, [90, 40], "after a kept judgement, the next violation is open");
     let nobody = store.judgements(SiteId(999_999), 0, &[]).await;
     assert!(matches!(nobody, Err(StoreError::NoSuchSite)));
 }

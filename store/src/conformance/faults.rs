@@ -4,12 +4,12 @@ use crate::context::texts::TextKind;
 use crate::rollup::{Difference, Grain};
 use crate::scan::{Gather, ScanQuery, Scanned};
 use crate::{
-    Alert, AlertChange, AppliedBudgets, AuditEntry, CellQuery, ClassViewsQuery, DeployMark, Dimension, Erase,
-    Erased, GroupBy, Judgement, LoadBatch, LoadReport, MaintenanceSummary, Name, NewAlert, NewBudgets,
-    NewSite, NewToken, Notice, PeriodRows, Rebuilt, Reroute, Retention, RetentionEdges, RollupGroup,
-    RouteCell, RouteGroups, SeriesQuery, Site, SiteId, SiteSize, SpoolId, StepCells, Store, StoreError,
-    StoredView, StrataQuery, Stratum, Tally, TallyQuery, Token, TokenId, Total, UrlCounts, ValueCell,
-    Version, Violation,
+    Alert, AlertChange, Alerting, AppliedBudgets, AuditEntry, CellQuery, ClassViewsQuery, DeployMark,
+    Dimension, Erase, Erased, GroupBy, Judgement, LoadBatch, LoadReport, Loading, Maintenance,
+    MaintenanceSummary, Name, NewAlert, NewBudgets, NewSite, NewToken, Notice, PeriodRows, Rebuilt, Reports,
+    Reroute, Retention, RetentionEdges, RollupGroup, RouteCell, RouteGroups, SeriesQuery, Site, SiteId,
+    SiteSize, Sites, SpoolId, StepCells, Store, StoreError, StoredView, StrataQuery, Stratum, Tally,
+    TallyQuery, Token, TokenId, Total, Transfer, UrlCounts, ValueCell, Version, Violation,
 };
 use async_trait::async_trait;
 use std::ops::Range;
@@ -109,7 +109,7 @@ fn fault(reason: &str) -> StoreError {
 }
 
 #[async_trait]
-impl Store for FaultyStore {
+impl Sites for FaultyStore {
     async fn first_start(
         &self,
         site: NewSite,
@@ -183,6 +183,17 @@ impl Store for FaultyStore {
         self.inner.audit(before, limit).await
     }
 
+    async fn deploy_marks_put(&self, site: SiteId, marks: &[DeployMark]) -> Result<(), StoreError> {
+        self.inner.deploy_marks_put(site, marks).await
+    }
+
+    async fn deploy_marks(&self, site: SiteId) -> Result<Vec<DeployMark>, StoreError> {
+        self.inner.deploy_marks(site).await
+    }
+}
+
+#[async_trait]
+impl Loading for FaultyStore {
     async fn cursor(&self, site: SiteId, spool: SpoolId) -> Result<u64, StoreError> {
         self.fail_if_away()?;
         self.inner.cursor(site, spool).await
@@ -215,11 +226,10 @@ impl Store for FaultyStore {
         let loaded = self.inner.load_pass(pass).await?;
         if Self::due(&self.after) { Err(fault("the answer was lost")) } else { Ok(loaded) }
     }
+}
 
-    fn has_clock(&self) -> bool {
-        self.inner.has_clock()
-    }
-
+#[async_trait]
+impl Reports for FaultyStore {
     async fn routes(&self, site: SiteId, from_ms: i64, to_ms: i64) -> Result<Vec<String>, StoreError> {
         self.inner.routes(site, from_ms, to_ms).await
     }
@@ -268,10 +278,6 @@ impl Store for FaultyStore {
         self.inner.urls(site, period).await
     }
 
-    async fn reroute(&self, site: SiteId, moves: Vec<Reroute>) -> Result<u64, StoreError> {
-        self.inner.reroute(site, moves).await
-    }
-
     async fn strata(&self, query: &StrataQuery) -> Result<Vec<Stratum>, StoreError> {
         self.inner.strata(query).await
     }
@@ -287,15 +293,10 @@ impl Store for FaultyStore {
     async fn view(&self, site: SiteId, id: ViewId) -> Result<Option<StoredView>, StoreError> {
         self.inner.view(site, id).await
     }
+}
 
-    async fn deploy_marks_put(&self, site: SiteId, marks: &[DeployMark]) -> Result<(), StoreError> {
-        self.inner.deploy_marks_put(site, marks).await
-    }
-
-    async fn deploy_marks(&self, site: SiteId) -> Result<Vec<DeployMark>, StoreError> {
-        self.inner.deploy_marks(site).await
-    }
-
+#[async_trait]
+impl Alerting for FaultyStore {
     async fn judgements(
         &self,
         site: SiteId,
@@ -303,6 +304,16 @@ impl Store for FaultyStore {
         judgements: &[Judgement],
     ) -> Result<(), StoreError> {
         self.inner.judgements(site, now_ms, judgements).await
+    }
+
+    async fn violation_dismiss(
+        &self,
+        site: SiteId,
+        id: i64,
+        now_ms: i64,
+        by: &str,
+    ) -> Result<bool, StoreError> {
+        self.inner.violation_dismiss(site, id, now_ms, by).await
     }
 
     async fn violations(
@@ -383,12 +394,28 @@ impl Store for FaultyStore {
         self.inner.alert(site, id).await
     }
 
-    async fn notices_due(&self, now_ms: i64, limit: u32) -> Result<Vec<(SiteId, i64, Notice)>, StoreError> {
-        self.inner.notices_due(now_ms, limit).await
+    async fn notices_due(
+        &self,
+        now_ms: i64,
+        limit: u32,
+        without: &[String],
+    ) -> Result<Vec<(SiteId, i64, Notice)>, StoreError> {
+        self.inner.notices_due(now_ms, limit, without).await
     }
 
     async fn notice_tried(&self, site: SiteId, alert: i64, notice: &Notice) -> Result<(), StoreError> {
         self.inner.notice_tried(site, alert, notice).await
+    }
+}
+
+#[async_trait]
+impl Maintenance for FaultyStore {
+    fn has_clock(&self) -> bool {
+        self.inner.has_clock()
+    }
+
+    async fn reroute(&self, site: SiteId, moves: Vec<Reroute>) -> Result<u64, StoreError> {
+        self.inner.reroute(site, moves).await
     }
 
     async fn maintain(&self, now_ms: i64, retention: Retention) -> Result<MaintenanceSummary, StoreError> {
@@ -401,14 +428,6 @@ impl Store for FaultyStore {
 
     async fn free_names(&self, site: SiteId) -> Result<u64, StoreError> {
         self.inner.free_names(site).await
-    }
-
-    async fn names(&self, site: SiteId) -> Result<Vec<Name>, StoreError> {
-        self.inner.names(site).await
-    }
-
-    async fn names_put(&self, site: SiteId, names: &[Name]) -> Result<(), StoreError> {
-        self.inner.names_put(site, names).await
     }
 
     async fn erasable(&self, erase: &Erase) -> Result<u64, StoreError> {
@@ -425,6 +444,17 @@ impl Store for FaultyStore {
 
     async fn rebuild_day(&self, site: SiteId, day_ms: i64) -> Result<Rebuilt, StoreError> {
         self.inner.rebuild_day(site, day_ms).await
+    }
+}
+
+#[async_trait]
+impl Transfer for FaultyStore {
+    async fn names(&self, site: SiteId) -> Result<Vec<Name>, StoreError> {
+        self.inner.names(site).await
+    }
+
+    async fn names_put(&self, site: SiteId, names: &[Name]) -> Result<(), StoreError> {
+        self.inner.names_put(site, names).await
     }
 
     async fn retention_edges(&self) -> Result<RetentionEdges, StoreError> {
@@ -472,7 +502,10 @@ impl Store for FaultyStore {
     async fn violations_put(&self, site: SiteId, violations: &[Violation]) -> Result<(), StoreError> {
         self.inner.violations_put(site, violations).await
     }
+}
 
+#[async_trait]
+impl Store for FaultyStore {
     async fn close(&self) {
         self.inner.close().await;
     }

@@ -44,20 +44,20 @@ impl Model {
         self.sites.insert(site);
     }
 
-    /// See [`crate::Store::site_delete`].
+    /// See [`crate::Sites::site_delete`].
     pub fn site_delete(&mut self, site: SiteId) {
         self.sites.remove(&site);
         self.views.retain(|&(owner, _), _| owner != site);
         self.cursors.retain(|&(owner, _), _| owner != site);
     }
 
-    /// See [`crate::Store::cursor`].
+    /// See [`crate::Loading::cursor`].
     #[must_use]
     pub fn cursor(&self, site: SiteId, spool: SpoolId) -> u64 {
         self.cursors.get(&(site, spool.0)).copied().unwrap_or(0)
     }
 
-    /// See [`crate::Store::load`].
+    /// See [`crate::Loading::load`].
     ///
     /// # Errors
     /// Those of the store.
@@ -98,12 +98,12 @@ impl Model {
         changed
     }
 
-    /// See [`crate::Store::maintain`].
+    /// See [`crate::Maintenance::maintain`].
     pub fn maintain(&mut self, now_ms: i64, retention: Retention) {
         self.retained = self.retained.after(now_ms, retention);
     }
 
-    /// See [`crate::Store::reroute`].
+    /// See [`crate::Maintenance::reroute`].
     pub fn reroute(&mut self, site: SiteId, from: &str, to: &str) -> u64 {
         let (from_ms, mut moved) = (self.retained.views_from_ms, 0);
         let of_site = self.views.iter_mut().filter(|((owner, _), _)| *owner == site);
@@ -116,7 +116,7 @@ impl Model {
         moved
     }
 
-    /// See [`crate::Store::urls`].
+    /// See [`crate::Reports::urls`].
     #[must_use]
     pub fn urls(&self, site: SiteId) -> BTreeMap<(String, String), u64> {
         let mut urls = BTreeMap::new();
@@ -134,7 +134,7 @@ impl Model {
         self.site_views(site).filter(|view| view.id.start_ms() >= self.retained.views_from_ms)
     }
 
-    /// See [`crate::Store::routes`].
+    /// See [`crate::Reports::routes`].
     #[must_use]
     pub fn routes(&self, site: SiteId, from_ms: i64, to_ms: i64) -> Vec<String> {
         let routes: BTreeSet<&String> = self
@@ -145,7 +145,7 @@ impl Model {
         routes.into_iter().cloned().collect()
     }
 
-    /// See [`crate::Store::cells`].
+    /// See [`crate::Reports::cells`].
     #[must_use]
     pub fn cells(&self, query: &CellQuery) -> PeriodRows<RouteCell> {
         let (period, views) = self.asked(query, None, false);
@@ -161,7 +161,7 @@ impl Model {
         PeriodRows { period, rows }
     }
 
-    /// See [`crate::Store::total`].
+    /// See [`crate::Reports::total`].
     #[must_use]
     pub fn total(&self, query: &CellQuery) -> Total {
         let (period, views) = self.asked(query, None, query.route.is_none());
@@ -172,7 +172,7 @@ impl Model {
         Total { period, cell: cell.only(query.metrics) }
     }
 
-    /// See [`crate::Store::breakdown`].
+    /// See [`crate::Reports::breakdown`].
     #[must_use]
     pub fn breakdown(&self, query: &CellQuery, by: GroupBy) -> PeriodRows<ValueCell> {
         let (period, views) = self.asked(query, Some(by), query.route.is_none());
@@ -192,7 +192,7 @@ impl Model {
         PeriodRows { period, rows }
     }
 
-    /// See [`crate::Store::series`].
+    /// See [`crate::Reports::series`].
     #[must_use]
     pub fn series(&self, query: &SeriesQuery) -> Vec<StepCells> {
         let steps = query.steps().map(|step| match &query.lines {
@@ -213,7 +213,7 @@ impl Model {
         steps.collect()
     }
 
-    /// See [`crate::Store::strata`].
+    /// See [`crate::Reports::strata`].
     #[must_use]
     pub fn strata(&self, query: &StrataQuery) -> Vec<Stratum> {
         let mut strata: BTreeMap<_, Cell> = BTreeMap::new();
@@ -278,7 +278,7 @@ impl Model {
         (period, self.raw_views(query.site).filter(|view| query.takes(view)).collect())
     }
 
-    /// See [`crate::Store::split`].
+    /// See [`crate::Reports::split`].
     #[must_use]
     pub fn split(&self, query: &CellQuery, property: &ContextProperty) -> PeriodRows<ValueCell> {
         let (period, views) = self.scanned(query);
@@ -294,7 +294,7 @@ impl Model {
         PeriodRows { period, rows }
     }
 
-    /// See [`crate::Store::samples`].
+    /// See [`crate::Reports::samples`].
     #[must_use]
     pub fn samples(&self, query: &SampleQuery) -> Samples {
         let (period, views) = self.scanned(&query.views);
@@ -324,7 +324,7 @@ impl Model {
         answer
     }
 
-    /// See [`crate::Store::engagement`].
+    /// See [`crate::Reports::engagement`].
     #[must_use]
     pub fn engagement(&self, query: &EngagementQuery) -> Engagement {
         let (period, views) = self.scanned(&query.views);
@@ -350,7 +350,7 @@ impl Model {
         answer
     }
 
-    /// See [`crate::Store::causes`].
+    /// See [`crate::Reports::causes`].
     #[must_use]
     pub fn causes(&self, query: &CauseQuery) -> Causes {
         let metric = query.explained.metric();
@@ -387,7 +387,7 @@ impl Model {
         answer
     }
 
-    /// See [`crate::Store::erase`], repeated to its end.
+    /// See [`crate::Maintenance::erase`], repeated to its end.
     pub fn erase(&mut self, erase: &Erase) {
         let retained = self.retained;
         self.views.retain(|&(site, id), view| {
@@ -401,14 +401,14 @@ impl Model {
         });
     }
 
-    /// See [`crate::Store::view_days`].
+    /// See [`crate::Maintenance::view_days`].
     #[must_use]
     pub fn view_days(&self, site: SiteId) -> Vec<i64> {
         let days: BTreeSet<i64> = self.raw_views(site).map(|view| day_of(view.id.start_ms())).collect();
         days.into_iter().collect()
     }
 
-    /// See [`crate::Store::views`].
+    /// See [`crate::Transfer::views`].
     #[must_use]
     pub fn views(&self, site: SiteId) -> Vec<StoredView> {
         self.views
@@ -419,7 +419,7 @@ impl Model {
             .collect()
     }
 
-    /// See [`crate::Store::tally`].
+    /// See [`crate::Reports::tally`].
     #[must_use]
     pub fn tally(&self, query: &TallyQuery) -> Tally {
         let (mut values, mut blocks) = (Vec::new(), BTreeMap::<i64, Block>::new());
@@ -444,7 +444,7 @@ impl Model {
         }
     }
 
-    /// See [`crate::Store::class_views`].
+    /// See [`crate::Reports::class_views`].
     #[must_use]
     pub fn class_views(&self, query: &ClassViewsQuery) -> Vec<ClassViews> {
         let mut classes: BTreeMap<Class, Vec<TimedValue>> = BTreeMap::new();
@@ -469,7 +469,7 @@ impl Model {
         classes.into_iter().map(sorted).collect()
     }
 
-    /// See [`crate::Store::view`].
+    /// See [`crate::Reports::view`].
     #[must_use]
     pub fn view(&self, site: SiteId, id: ViewId) -> Option<StoredView> {
         let view = self.views.get(&(site, id))?;

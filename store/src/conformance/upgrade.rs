@@ -103,17 +103,17 @@ pub async fn upgrade_answers_alike<F: Future<Output = ()>>(
     }
     assert_eq!(answers(store, site).await, answers(twin, site).await, "with unfolded deltas");
     assert_eq!((maintain(store).await, maintain(twin).await), (DAYS.unsigned_abs(), 0));
-    assert_eq!(answers(store, site).await, answers(twin, site).await, "after");
+    let expected = answers(twin, site).await;
+    assert_eq!(answers(store, site).await, expected, "after");
     assert_eq!(maintain(store).await, 0);
-    for day in 1..DAYS {
+    // The first day, one that has lost its hours, and the last.
+    for day in [1, 3, DAYS - 1] {
         stop_at(DAY0_MS / DAY_MS + day).await;
-        assert_eq!(answers(store, site).await, answers(twin, site).await, "during, at day {day}");
-        for store in [store, twin] {
-            store.rebuild_day(site, DAY0_MS + 3 * DAY_MS).await.unwrap();
-        }
-        assert_eq!(answers(store, site).await, answers(twin, site).await, "after a rebuild, at day {day}");
+        assert_eq!(answers(store, site).await, expected, "during, at day {day}");
+        store.rebuild_day(site, DAY0_MS + 3 * DAY_MS).await.unwrap();
+        assert_eq!(answers(store, site).await, expected, "after a rebuild, at day {day}");
         assert_eq!(maintain(store).await, day.unsigned_abs());
-        assert_eq!(answers(store, site).await, answers(twin, site).await, "after, from day {day}");
+        assert_eq!(answers(store, site).await, expected, "after, from day {day}");
     }
     // The page views of a day are erased and folded before the day is built.
     stop_at(DAY0_MS / DAY_MS + DAYS).await;

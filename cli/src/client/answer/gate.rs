@@ -21,6 +21,17 @@ pub(crate) struct GateAnswer {
     /// Absent in answers of older servers.
     #[serde(default)]
     pub(crate) not_evaluated: Vec<NotEvaluatedAnswer>,
+    /// Present if a lab measured instead of visitors; no server sends it.
+    #[serde(default)]
+    pub(crate) lab: Option<LabAnswer>,
+}
+
+/// How a lab measured.
+#[derive(Debug, Deserialize)]
+pub(crate) struct LabAnswer {
+    pub(crate) browser: String,
+    pub(crate) device: String,
+    pub(crate) runs: u8,
 }
 
 /// A limit that page views cannot judge.
@@ -34,6 +45,9 @@ pub(crate) struct NotEvaluatedAnswer {
 /// A budget's verdict.
 #[derive(Debug, Deserialize)]
 pub(crate) struct BudgetAnswer {
+    /// Whether runs of a lab are judged, not page views.
+    #[serde(default)]
+    pub(crate) lab: bool,
     pub(crate) line: usize,
     pub(crate) route: String,
     pub(crate) metric: Metric,

@@ -47,8 +47,19 @@ pub(crate) struct StateAnswer {
     pub(crate) state: String,
     pub(crate) since: String,
     pub(crate) used: Option<f64>,
+    pub(crate) evidence: EvidenceAnswer,
     #[serde(flatten)]
     pub(crate) budget: BudgetAnswer,
+}
+
+/// What was counted of a budget, and when.
+#[derive(Debug, Deserialize)]
+pub(crate) struct EvidenceAnswer {
+    pub(crate) to: String,
+    pub(crate) of_verdict: bool,
+    pub(crate) n: u64,
+    pub(crate) within: u64,
+    pub(crate) measured: Option<f64>,
 }
 
 /// `POST /sites/{site}/budgets/what-if`.

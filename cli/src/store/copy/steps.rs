@@ -122,6 +122,7 @@ impl Copier<'_> {
                 sites: token.sites.map(|sites| sites.iter().filter_map(there).collect()),
                 hash: token.hash,
                 created_ms: token.created_ms,
+                rate_per_s: token.rate_per_s,
             };
             self.target.token_add(token).await?;
         }

@@ -62,7 +62,8 @@ pub struct AlertReport {
     resolved: Option<String>,
     /// The name of the token that resolved it; absent if its condition ended.
     resolved_by: Option<String>,
-    /// The evidence at its start: `kind` is `budget` or `silence`, and `budget` is as in the answer of the gate.
+    /// The evidence at its start. `kind` is `budget`, `silence`, `regression` or `anomaly`; `budget`, of a budget or a regression,
+    /// is as in the answer of the gate.
     #[schema(value_type = Object)]
     details: Value,
     /// Its notices, by channel.
@@ -102,7 +103,7 @@ impl From<Notice> for NoticeReport {
 }
 
 impl AlertReport {
-    fn new(alert: Alert, now_ms: i64) -> Self {
+    pub(super) fn new(alert: Alert, now_ms: i64) -> Self {
         let state = match &alert {
             Alert { resolved_ms: Some(_), .. } => "resolved",
             Alert { snoozed_until_ms: Some(until_ms), .. } if *until_ms > now_ms => "snoozed",

@@ -39,16 +39,16 @@ pub struct EntryReport {
     at: String,
     /// The token that made the change, or `command line`.
     actor: String,
-    /// The kind of change: `site.add`, `site.update`, `site.rotate_key`, `site.delete`, `token.add`, `token.revoke` or
-    /// `release.mark`.
+    /// The kind of change: `site.add`, `site.update`, `site.route_groups`, `site.rotate_key`, `site.delete`, `token.add`,
+    /// `token.revoke` or `release.mark`.
     action: String,
     /// The name of the site or token.
     target: String,
-    /// The settings before the change, without secrets; absent if there were none.
-    #[schema(value_type = Object)]
+    /// The settings before the change, without secrets; `null` if there were none.
+    #[schema(value_type = Option<Object>)]
     before: Option<serde_json::Value>,
     /// The settings after the change.
-    #[schema(value_type = Object)]
+    #[schema(value_type = Option<Object>)]
     after: Option<serde_json::Value>,
 }
 

@@ -1,7 +1,7 @@
 //! Budgets that are kept on the server.
 
 use crate::clock::now_ms;
-use crate::gate::{self, BudgetReport, NotEvaluatedReport};
+use crate::gate::{self, BudgetReport, Measured, NotEvaluatedReport};
 use crate::http::answer::ask;
 use crate::http::api::{Answer, json};
 use crate::http::body::{ApiBody, BodyError};
@@ -88,12 +88,27 @@ pub struct StateReport {
     state: &'static str,
     /// When the state began.
     since: String,
-    /// Start of the page views of the running sequence of looks, which the evidence below is about.
+    /// Start of the page views of the running sequence of looks, which the verdict below is about.
     from: String,
-    /// The measured percentile as a share of `max`: 1.04 is 4 % over it.
+    /// The measured percentile of `evidence` as a share of `max`: 1.04 is 4 % over it.
     used: Option<f64>,
+    /// The numbers to show: those of the running sequence if it has `min_samples` page views, else those of the last verdict.
+    evidence: EvidenceReport,
     #[serde(flatten)]
     budget: BudgetReport,
+}
+
+/// What was counted of a budget, and when.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct EvidenceReport {
+    /// Start of the counted page views.
+    from: String,
+    /// Their end.
+    to: String,
+    /// Whether these are the numbers of the last verdict, and the running sequence has too few page views.
+    of_verdict: bool,
+    #[serde(flatten)]
+    counted: Measured,
 }
 
 /// What budgets would have done.
@@ -244,14 +259,26 @@ pub async fn state(state: web::Data<State>, request: HttpRequest, name: web::Pat
             let file =
                 vitals::budget::parse(&applied.text).map_err(|error| ApiError::budget(error.to_string()))?;
             // The next round of looks follows a new file; this answer follows it already.
-            kept.follow(applied.version, &file.budgets, now_ms);
-            let looks = gate::standing(store.as_ref(), &site, &file.budgets, &kept.starts(), now_ms).await?;
+            let budgets = gate::with_values(file);
+            kept.follow(applied.version, &budgets, now_ms);
+            let looks = gate::standing(store.as_ref(), &site, &budgets, &kept.starts(), now_ms).await?;
             for (watched, look) in kept.budgets.iter().zip(looks) {
+                let before = watched.decided.as_ref().filter(|_| !look.report.is_judged());
+                let (from_ms, to_ms, counted) = match before {
+                    Some(decided) => (decided.from_ms, decided.at_ms, decided.measured),
+                    None => (watched.sequence.from_ms, now_ms, look.report.counted()),
+                };
                 reports.push(StateReport {
                     state: watched.sequence.state.name(),
                     since: time_text(watched.sequence.since_ms),
                     from: time_text(watched.sequence.from_ms),
-                    used: look.report.used(),
+                    used: counted.used(look.report.max()),
+                    evidence: EvidenceReport {
+                        from: time_text(from_ms),
+                        to: time_text(to_ms),
+                        of_verdict: before.is_some(),
+                        counted,
+                    },
                     budget: look.report,
                 });
             }
@@ -288,7 +315,7 @@ pub async fn replay(
             file.budgets.len()
         )));
     }
-    let kept_days = state.kept_days;
+    let kept_days = state.retention.raw_days;
     let question = move |store: Arc<dyn Store>| async move {
         let now_ms = now_ms();
         let replay = what_if(store.as_ref(), &site, &file.budgets, now_ms, kept_days).await?;

@@ -13,8 +13,9 @@ use crate::questions::Cost;
 use actix_web::{HttpRequest, web};
 use fieldvitals_store::{Scope, Site, Store};
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use utoipa::IntoParams;
+use utoipa::{IntoParams, ToSchema};
 use vitals::budget::BudgetFile;
 use vitals::gate::Looks;
 
@@ -167,6 +168,79 @@ pub async fn one(
     };
     let of_query = |_: usize, refused: &ApiError| ApiError::parameter(refused.to_string());
     judge(&state, &request, site, (budget.file()?, of_query), question).await
+}
+
+/// What Flagger sends to a webhook. Further fields are ignored.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+pub struct FlaggerCall {
+    /// The `metadata` of the webhook in the canary: `token` is a token of the scope `read`, as Flagger sends no header.
+    #[serde(default)]
+    metadata: BTreeMap<String, String>,
+}
+
+/// The answer to an inconclusive verdict.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct OnInconclusiveParam {
+    /// `pass` (the default) answers 200, so that an analysis goes on; `fail` answers 409, so that a confirmation waits.
+    #[param(value_type = Option<String>)]
+    on_inconclusive: Option<String>,
+}
+
+/// Judges one budget for a webhook of Flagger, which reads the status alone.
+///
+/// The answer is `200` for `pass`, and `409` for `fail`, at which Flagger halts the canary.
+#[utoipa::path(post, path = "/api/v1/sites/{site}/gate/flagger", tag = "read", security(("token" = []), ()),
+    params(("site" = String, Path, description = "The site's name or id"), BudgetParams, Filter, LooksParam, OnInconclusiveParam),
+    request_body(content = FlaggerCall, content_type = "application/json"),
+    responses((status = 200, body = GateReport), (status = 409, description = "The budget fails", body = ErrorBody), QuestionErrors))]
+pub async fn flagger(
+    state: web::Data<State>,
+    request: HttpRequest,
+    name: web::Path<String>,
+    (budget, filter, looks, inconclusive): (
+        web::Query<BudgetParams>,
+        web::Query<Filter>,
+        web::Query<LooksParam>,
+        web::Query<OnInconclusiveParam>,
+    ),
+    body: ApiBody,
+) -> Answer {
+    let body = body.0.map_err(ApiError::body)?;
+    let call: FlaggerCall = serde_json::from_slice(&body)
+        .map_err(|error| ApiError::parameter(format!("the body is no call of Flagger: {error}")))?;
+    let site = match call.metadata.get("token") {
+        Some(token) => auth::site_by_secret(&state, token, &name).await?,
+        None => auth::site(&state, &request, &name).await?,
+    };
+    let goes_on = match given(&inconclusive.on_inconclusive) {
+        None | Some("pass") => true,
+        Some("fail") => false,
+        Some(other) => {
+            let other = short(other);
+            return Err(ApiError::parameter(format!(
+                "`on_inconclusive` is `{other}`: expected pass or fail"
+            )));
+        }
+    };
+    let question = gate::Question {
+        range: filter.range()?,
+        filters: filter.of_gate()?,
+        looks: looks.looks()?,
+        record: false,
+    };
+    let file = budget.file()?;
+    let check = move |store: Arc<dyn Store>| async move {
+        let judged = gate::check(store.as_ref(), &site, &file, question, now_ms()).await;
+        let of_query = |_: usize, refused: &ApiError| ApiError::parameter(refused.to_string());
+        let report = judged.map_err(|error| refused(error, of_query))?;
+        match report.verdict() {
+            "pass" => Ok(report),
+            "inconclusive" if goes_on => Ok(report),
+            verdict => Err(ApiError::halted(verdict, &report.reasons())),
+        }
+    };
+    ask(&state, &request, Cost::Usual, check).await
 }
 
 async fn judge(

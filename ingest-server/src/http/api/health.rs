@@ -5,6 +5,9 @@ use crate::spool::Cause;
 use actix_web::http::header;
 use actix_web::{HttpResponse, web};
 
+/// The line of `/healthz` that allows load tests. `fieldvitals load` refuses servers without it.
+pub const LOAD_TESTS_ALLOWED: &str = "load tests are allowed";
+
 /// Returns why the server should get no beacons; `None` if it should.
 ///
 /// An overloaded server that sheds some beacons, because more arrive than its disk syncs, should: if the other servers
@@ -23,7 +26,8 @@ pub fn trouble(state: &State) -> Option<String> {
 
 fn answer(state: &State) -> HttpResponse {
     let Some(trouble) = trouble(state) else {
-        return HttpResponse::Ok().content_type("text/plain; charset=utf-8").body("ok\n");
+        let body = if state.load_test { format!("ok\n{LOAD_TESTS_ALLOWED}\n") } else { "ok\n".to_owned() };
+        return HttpResponse::Ok().content_type("text/plain; charset=utf-8").body(body);
     };
     HttpResponse::ServiceUnavailable()
         .content_type("text/plain; charset=utf-8")
@@ -36,7 +40,8 @@ fn answer(state: &State) -> HttpResponse {
 /// The answer is `503` while the spool refuses beacons: on a full disk, or after a store outage has filled the spool.
 /// The server checks each second whether the refusal is over, even without beacons. An overloaded server that sheds
 /// some beacons, because more arrive than its disk syncs, stays `200`. A stopping server answers `503` while it still
-/// serves, so that balancers choose another server.
+/// serves, so that balancers choose another server. A second line, `load tests are allowed`, is that of a server with
+/// `--allow-load-test`.
 #[utoipa::path(get, path = "/healthz", tag = "read",
     responses((status = 200, description = "Beacons are taken"), (status = 503, description = "Beacons cannot be kept, or the server is starting or about to stop")))]
 pub async fn healthz(state: web::Data<State>) -> HttpResponse {

@@ -1,7 +1,7 @@
 //! The parameter `route`, and its resolution to a route of the site.
 
 use crate::http::error::ApiError;
-use crate::http::question::given;
+use crate::http::question::{given, short};
 use crate::intake::lookup;
 use fieldvitals_store::{Site, Store};
 use serde::Deserialize;
@@ -25,6 +25,11 @@ pub(in crate::http) struct ResolvedRoute {
 }
 
 impl RouteParam {
+    /// The parameter, unless it is empty.
+    pub(in crate::http) fn text(&self) -> Option<&str> {
+        given(&self.route)
+    }
+
     /// Returns the parameter if it is a pattern (`/c/*`) and no route has this name. A rule of the site may name a route
     /// `/docs/*`.
     pub(in crate::http) async fn pattern(
@@ -38,6 +43,9 @@ impl RouteParam {
     }
 
     /// Resolves the parameter to one of the site's route names. Fills `nearest` if there is no exact match.
+    ///
+    /// # Errors
+    /// 400 for a pattern: only rankings take one.
     pub(in crate::http) async fn asked(
         &self,
         store: &dyn Store,
@@ -50,6 +58,13 @@ impl RouteParam {
         let mut names = lookup::names(text, site);
         if let Some(name) = names.iter().find(|name| known.contains(name)) {
             return Ok(ResolvedRoute { name: Some(name.clone()), nearest: Vec::new() });
+        }
+        if text.contains('*') {
+            return Err(ApiError::parameter(format!(
+                "`route` is the pattern `{}`, which only a ranking of routes takes (`pages`, `summary`; `fieldvitals report \
+                 --route` alone); name one route here",
+                short(text)
+            )));
         }
         let nearest = lookup::nearest(text, &known).into_iter().map(str::to_owned).collect();
         Ok(ResolvedRoute { name: names.pop(), nearest })

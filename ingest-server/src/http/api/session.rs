@@ -70,18 +70,18 @@ pub async fn sign_in(
     };
     Ok(HttpResponse::NoContent()
         .insert_header((header::CACHE_CONTROL, "no-store"))
-        .insert_header((header::SET_COOKIE, cookie(&request, &text, limits::SESSION_DAYS * 86_400)))
+        .insert_header((header::SET_COOKIE, cookie(&state, &request, &text, limits::SESSION_DAYS * 86_400)))
         .finish())
 }
 
 /// Signs out: removes the cookie.
 #[utoipa::path(delete, path = "/api/v1/session", tag = "read",
     responses((status = 204, description = "Signed out"), (status = 403, body = ErrorBody)))]
-pub async fn sign_out(request: HttpRequest) -> Answer {
+pub async fn sign_out(state: web::Data<State>, request: HttpRequest) -> Answer {
     own_page(&request)?;
     Ok(HttpResponse::NoContent()
         .insert_header((header::CACHE_CONTROL, "no-store"))
-        .insert_header((header::SET_COOKIE, cookie(&request, "", 0)))
+        .insert_header((header::SET_COOKIE, cookie(&state, &request, "", 0)))
         .finish())
 }
 
@@ -109,7 +109,10 @@ fn session(state: &State, id: TokenId, now_s: i64) -> Result<String, ApiError> {
 }
 
 /// Returns the header that sets the cookie. Browsers send a `Secure` cookie over https only, so http servers set none.
-fn cookie(request: &HttpRequest, text: &str, max_age_s: i64) -> String {
-    let secure = if request.connection_info().scheme() == "https" { "; Secure" } else { "" };
-    format!("{COOKIE}={text}; Path=/; Max-Age={max_age_s}; HttpOnly; SameSite=Strict{secure}")
+fn cookie(state: &State, request: &HttpRequest, text: &str, max_age_s: i64) -> String {
+    let is_secure = state.tls.is_some() || request.connection_info().scheme() == "https";
+    let secure = if is_secure { "; Secure" } else { "" };
+    // A first-party path shares its host with the site's own pages, which have no use for the cookie.
+    let path = state.base_path.folder();
+    format!("{COOKIE}={text}; Path={path}; Max-Age={max_age_s}; HttpOnly; SameSite=Strict{secure}")
 }

@@ -6,7 +6,7 @@ use crate::http::{State, auth};
 use crate::report::time_text;
 use crate::routes::PresentReport;
 use actix_web::{HttpRequest, web};
-use fieldvitals_store::Site;
+use fieldvitals_store::{Retention, Site};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -68,6 +68,24 @@ pub struct SitesReport {
     until: Option<String>,
     /// Whether the request comes with a read-only link to one site.
     link: bool,
+    retention: RetentionReport,
+}
+
+/// Retention of all sites, in days: the options of `fieldvitals serve`.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct RetentionReport {
+    /// Of page views.
+    views_days: u32,
+    /// Of counts by the hour.
+    hours_days: u32,
+    /// Of counts by the day.
+    rollups_days: u32,
+}
+
+impl From<Retention> for RetentionReport {
+    fn from(Retention { raw_days, hourly_days, daily_days }: Retention) -> Self {
+        Self { views_days: raw_days, hours_days: hourly_days, rollups_days: daily_days }
+    }
 }
 
 /// The sites of this server, or those that the token is limited to.
@@ -87,5 +105,6 @@ pub async fn sites(state: web::Data<State>, request: HttpRequest) -> Answer {
         scope: access.scope.name(),
         until: access.until_s.map(|until_s| time_text(until_s * 1_000)),
         link: access.link.is_some(),
+        retention: state.retention.into(),
     }))
 }

@@ -74,7 +74,7 @@ pub struct ConnectionsReport {
     /// Limit of open connections of one client network; 0 for no limit.
     client_max: usize,
     /// Connections closed by the server since it started, by reason: `evicted` and `refused` at a limit,
-    /// `bad_request`, `head_too_large`, `slow_head`, `unread_answer`.
+    /// `bad_request`, `head_too_large`, `slow_head`, `unread_answer`, `handshake`.
     #[schema(value_type = std::collections::HashMap<String, u64>)]
     closed: BTreeMap<&'static str, u64>,
 }

@@ -23,6 +23,9 @@ pub struct TokenReport {
     /// The sites that it is limited to, a deleted one as `#ID`; absent for all sites.
     sites: Option<Vec<String>>,
     created: String,
+    /// Requests a second; absent for the default, 100.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rate: Option<u32>,
     /// The secret, in the answer that adds the token and nowhere else.
     #[serde(skip_serializing_if = "Option::is_none")]
     token: Option<String>,
@@ -40,6 +43,7 @@ impl TokenReport {
             scope: token.scope.name(),
             sites: token.sites.as_ref().map(|sites| sites.iter().map(name).collect()),
             created: time_text(token.created_ms),
+            rate: token.rate_per_s,
             token: None,
         }
     }
@@ -63,6 +67,9 @@ pub struct TokenBody {
     scope: Scope,
     /// Names or ids of sites that the token is limited to; absent for all sites.
     sites: Option<Vec<String>>,
+    /// Requests a second, with bursts of ten times as many; 100 when absent.
+    #[schema(minimum = 1, maximum = 100_000)]
+    rate: Option<u32>,
 }
 
 /// The tokens of this server. Needs the scope `admin` of all sites.
@@ -82,7 +89,7 @@ pub async fn tokens(state: web::Data<State>, request: HttpRequest) -> Answer {
     responses((status = 200, body = TokenReport), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 403, body = ErrorBody), (status = 404, description = "A site does not exist", body = ErrorBody)))]
 pub async fn add(state: web::Data<State>, request: HttpRequest, body: SettingsBody) -> Answer {
     let access = auth::require_all(&state, &request, Scope::Admin).await?;
-    let TokenBody { name, scope, sites } = read(body)?;
+    let TokenBody { name, scope, sites, rate } = read(body)?;
     // An empty list is refused below: it must not become a token of all sites.
     let mut limited = sites.as_ref().map(|_| Vec::new());
     for site in sites.into_iter().flatten() {
@@ -90,7 +97,7 @@ pub async fn add(state: web::Data<State>, request: HttpRequest, body: SettingsBo
         limited.get_or_insert_with(Vec::new).push(id);
     }
     let change = Change::new(&state, &access)?;
-    let add = async move { change.administration().token_add(&name, scope, limited).await };
+    let add = async move { change.administration().token_add(&name, scope, limited, rate).await };
     let (token, secret) = to_its_end(&state, add).await?;
     let report = TokenReport::new(&token, &state.directory.current());
     Ok(json(TokenReport { token: Some(secret), ..report }))

@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// What a client did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
+    /// Its TLS handshake failed: it does not trust the certificate, or speaks no TLS.
+    Handshake,
     /// It sent what is no HTTP request.
     BadRequest,
     /// It sent a head over the limit.
@@ -22,7 +24,8 @@ pub(super) enum Fault {
 }
 
 impl Fault {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
+        Self::Handshake,
         Self::BadRequest,
         Self::HeadTooLarge,
         Self::SlowHead,
@@ -33,6 +36,7 @@ impl Fault {
 
     const fn name(self) -> &'static str {
         match self {
+            Self::Handshake => "handshake",
             Self::BadRequest => "bad_request",
             Self::HeadTooLarge => "head_too_large",
             Self::SlowHead => "slow_head",
@@ -44,6 +48,10 @@ impl Fault {
 
     const fn message(self) -> &'static str {
         match self {
+            Self::Handshake => {
+                "connections closed: the TLS handshake failed (a client that does not trust the certificate, or speaks \
+                 http instead of https)"
+            }
             Self::BadRequest => "connections closed: they sent something else than HTTP requests",
             Self::HeadTooLarge => "connections closed: the head of a request is too large",
             Self::SlowHead => "connections closed: the head of a request did not arrive in time",
@@ -68,7 +76,7 @@ impl Fault {
             Self::SlowHead => {
                 Some(b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
             }
-            Self::BadRequest | Self::UnreadAnswer | Self::Evicted | Self::Refused => None,
+            Self::Handshake | Self::BadRequest | Self::UnreadAnswer | Self::Evicted | Self::Refused => None,
         }
     }
 }

@@ -5,7 +5,10 @@ use super::fault::Fault;
 use super::registry::Connections;
 use super::state::{Conn, Phase};
 use super::stream::Stream;
+use super::transport::Transport;
+use crate::http::base_path::BasePath;
 use crate::limits;
+use crate::tls::Tls;
 use actix_http::body::BoxBody;
 use actix_http::error::DispatchError;
 use actix_http::{Extensions, HttpService, KeepAlive, Request, Response};
@@ -22,6 +25,8 @@ use tokio::time::{Sleep, sleep_until};
 pub(in crate::http) fn factory<A, F>(
     app: A,
     connections: Arc<Connections>,
+    tls: Option<Arc<Tls>>,
+    base_path: BasePath,
 ) -> impl ServiceFactory<TcpStream, Config = (), Response = (), Error = DispatchError, InitError = ()>
 where
     A: IntoServiceFactory<F, Request>,
@@ -29,8 +34,9 @@ where
     F::Response: Into<Response<BoxBody>>,
     F::InitError: std::fmt::Debug,
 {
-    let exchanges = apply_fn_factory(app, |mut request: Request, app: &F::Service| {
+    let exchanges = apply_fn_factory(app, move |mut request: Request, app: &F::Service| {
         let exchange = Exchange::begin(&mut request);
+        base_path.strip(&mut request);
         let answering = app.call(request);
         async move {
             let response = answering.await.map_or_else(|response| response, Into::into);
@@ -50,7 +56,8 @@ where
     apply_fn_factory(http, move |stream: TcpStream, http| {
         let connection = stream.peer_addr().ok().and_then(|peer| {
             let place = connections.admit(peer.ip())?;
-            let conn = Rc::new(Conn::new(stream, place));
+            let transport = Transport::new(stream, tls.as_ref().map(|tls| tls.acceptor()));
+            let conn = Rc::new(Conn::new(transport, place));
             let dispatcher = Box::pin(http.call((Stream(Rc::clone(&conn)), Some(peer))));
             Some(Connection { conn, dispatcher: Some(dispatcher), timer: None })
         });

@@ -3,17 +3,15 @@
 use super::fault::Fault;
 use super::head::end_of_first;
 use super::registry::{Connections, Place};
+use super::transport::Transport;
 use crate::limits;
 use actix_web::web::BytesMut;
 use socket2::SockRef;
 use std::cell::{Cell, RefCell};
 use std::io;
-use std::net::Shutdown;
-use std::pin::Pin;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncRead as _, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::io::ReadBuf;
 
 /// Maximum number of reads per poll of the task: one read usually contains a whole request.
 const READS_PER_TURN_MAX: u8 = 2;
@@ -29,7 +27,7 @@ const DISCARDS_PER_TURN_MAX: usize = 16;
 pub(super) enum Phase {
     /// Waits for a request, the first or the next one.
     Idle,
-    /// Waits for the rest of a request head.
+    /// Waits for the end of the handshake, or for the rest of a request head.
     Head,
     /// A handler runs.
     Handling,
@@ -43,7 +41,8 @@ pub(super) enum Phase {
 
 /// The state of a connection.
 pub(super) struct Conn {
-    stream: RefCell<Option<TcpStream>>,
+    stream: RefCell<Option<Transport>>,
+    is_handshaking: Cell<bool>,
     /// Bytes read ahead, of later requests.
     held: RefCell<BytesMut>,
     /// The task, while it waits for permission to read.
@@ -68,14 +67,16 @@ pub(super) struct Conn {
 }
 
 impl Conn {
-    pub(super) fn new(stream: TcpStream, place: Place) -> Self {
+    pub(super) fn new(stream: Transport, place: Place) -> Self {
         let now = Instant::now();
         place.wait(Some(now));
         // Otherwise the last piece of a large answer waits for the client's delayed acknowledgement, 40 ms on Linux. It
         // arrives all the same if the system refuses.
-        let _ = stream.set_nodelay(true);
+        let _ = stream.socket().map(|socket| socket.set_nodelay(true));
+        let is_handshaking = stream.is_handshaking();
         Self {
             stream: RefCell::new(Some(stream)),
+            is_handshaking: Cell::new(is_handshaking),
             held: RefCell::default(),
             reader: Cell::default(),
             requests: Cell::new(0),
@@ -88,7 +89,7 @@ impl Conn {
             is_lingering: Cell::new(false),
             discarded: Cell::new(0),
             fault: Cell::new(None),
-            phase: Cell::new(Phase::Idle),
+            phase: Cell::new(if is_handshaking { Phase::Head } else { Phase::Idle }),
             since: Cell::new(now),
             place,
         }
@@ -126,7 +127,7 @@ impl Conn {
             if self.wants_body.get() { Phase::Body } else { Phase::Handling }
         } else if self.is_lingering.get() {
             Phase::Lingering
-        } else if self.head_bytes.get() > 0 {
+        } else if self.is_handshaking.get() || self.head_bytes.get() > 0 {
             Phase::Head
         } else {
             Phase::Idle
@@ -250,11 +251,10 @@ impl Conn {
     /// whether its client waits or not.
     fn poll_reset(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.held.borrow().is_empty() {
-            let mut byte = [0];
-            match &*self.stream.borrow() {
+            match &mut *self.stream.borrow_mut() {
                 Some(stream) => {
-                    let peeked = ready!(stream.poll_peek(cx, &mut ReadBuf::new(&mut byte)))?;
-                    if peeked == 0 && self.is_asking.get() {
+                    let has_sent = ready!(stream.poll_peek(cx))?;
+                    if !has_sent && self.is_asking.get() {
                         return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
                     }
                 }
@@ -267,19 +267,36 @@ impl Conn {
     }
 
     fn poll_stream(&self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.is_handshaking.get() {
+            ready!(self.poll_handshake(cx))?;
+        }
         match &mut *self.stream.borrow_mut() {
-            Some(stream) => Pin::new(stream).poll_read(cx, buf),
+            Some(stream) => stream.poll_read(cx, buf),
             None => Poll::Ready(Ok(())),
         }
     }
 
-    /// Runs a function with the socket.
+    /// Ready at the end of the handshake. A failed one is counted, and ends the connection.
+    fn poll_handshake(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let done = match &mut *self.stream.borrow_mut() {
+            Some(stream) => ready!(stream.poll_handshake(cx)),
+            None => Ok(()),
+        };
+        self.is_handshaking.set(false);
+        if done.is_err() {
+            self.connections().count(Fault::Handshake);
+        }
+        self.update();
+        Poll::Ready(done)
+    }
+
+    /// Runs a function with the bytes of the connection.
     pub(super) fn with_stream<T>(
         &self,
-        act: impl FnOnce(Pin<&mut TcpStream>) -> Poll<io::Result<T>>,
+        act: impl FnOnce(&mut Transport) -> Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
         match &mut *self.stream.borrow_mut() {
-            Some(stream) => act(Pin::new(stream)),
+            Some(stream) => act(stream),
             None => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         }
     }
@@ -308,10 +325,12 @@ impl Conn {
     /// Shuts down the sending side, after a last response if given, and discards further input. Closing a socket with
     /// unread bytes resets the connection, and the client may lose the response.
     pub(super) fn linger(&self, answer: Option<&[u8]>) {
-        if let Some(stream) = &*self.stream.borrow() {
-            // Both fail if the client has disconnected.
-            let _ = answer.map(|answer| stream.try_write(answer));
-            let _ = SockRef::from(stream).shutdown(Shutdown::Write);
+        if self.is_handshaking.get() {
+            // There is no way to answer yet.
+            self.stream.take();
+        }
+        if let Some(stream) = &mut *self.stream.borrow_mut() {
+            stream.end(answer);
         }
         self.send_deadline.set(None);
         self.is_lingering.set(true);
@@ -339,12 +358,13 @@ impl Conn {
     /// Closes the socket. Resets a socket with unread responses, because the system would otherwise keep them for
     /// minutes.
     pub(super) fn close(&self) {
-        let stream = self.stream.take();
-        if let Some(stream) = stream
-            && self.phase.get() == Phase::Sending
-        {
+        let Some(mut stream) = self.stream.take() else { return };
+        if self.phase.get() == Phase::Sending {
             // Fails if the client has disconnected.
-            let _ = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
+            let _ = stream.socket().map(|socket| SockRef::from(socket).set_linger(Some(Duration::ZERO)));
+        } else if matches!(stream, Transport::Tls(_)) {
+            // A client of TLS needs to hear that nothing is missing.
+            stream.end(None);
         }
     }
 }
@@ -355,7 +375,7 @@ mod tests {
     use crate::http::connection::registry::ConnectionLimits;
     use crate::http::proxies::Proxies;
     use std::sync::Arc;
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpStream};
 
     #[tokio::test]
     async fn last_piece_of_an_answer_does_not_wait_for_an_acknowledgement() {
@@ -365,8 +385,8 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let _client = TcpStream::connect(address).await.unwrap();
         let (stream, peer) = listener.accept().await.unwrap();
-        let conn = Conn::new(stream, connections.admit(peer.ip()).unwrap());
-        let is_sent_at_once = conn.with_stream(|stream| Poll::Ready(stream.nodelay()));
+        let conn = Conn::new(Transport::new(stream, None), connections.admit(peer.ip()).unwrap());
+        let is_sent_at_once = conn.with_stream(|stream| Poll::Ready(stream.socket().unwrap().nodelay()));
         assert!(matches!(is_sent_at_once, Poll::Ready(Ok(true))));
     }
 }

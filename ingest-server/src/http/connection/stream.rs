@@ -28,7 +28,13 @@ impl AsyncWrite for Stream {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.0.with_stream(|stream| stream.poll_flush(cx))
+        let flushed = self.0.with_stream(|stream| stream.poll_flush(cx));
+        match &flushed {
+            // TLS has a buffer of its own, and is blocked here.
+            Poll::Pending => self.0.note_blocked(),
+            Poll::Ready(_) => self.0.note_sent(0, 0),
+        }
+        flushed
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -11,11 +11,11 @@ use vitals::metric::{Metric, Value, Values};
 use vitals::view::{Device, NavigationType, Os, TtiGap, ViewId};
 
 /// Number of routes.
-pub(crate) const ROUTES: usize = 500;
+pub const ROUTES: usize = 500;
 /// Zipf exponent: the frequency of a route falls as rank^-0.9.
 const ZIPF: f64 = 0.9;
 /// Version of the generator. Increment it when a change gives other views for the same seed.
-pub(crate) const VERSION: u32 = 2;
+pub const VERSION: u32 = 2;
 
 const HOUR_MS: i64 = 3_600_000;
 
@@ -55,17 +55,17 @@ const BROWSERS: [&str; 6] = ["Chrome", "Safari", "Edge", "Firefox", "Samsung Int
 const RELEASES: [&str; 4] = ["2026.40.1", "2026.41.0", "2026.42.3", "2026.43.0"];
 
 /// Random number generator: SplitMix64 (Steele, Lea, Flood 2014).
-#[derive(Clone)]
-pub(crate) struct Random(u64);
+#[derive(Clone, Debug)]
+pub struct Random(u64);
 
 impl Random {
     /// Creates a generator from a seed.
-    pub(crate) const fn new(seed: u64) -> Self {
+    pub const fn new(seed: u64) -> Self {
         Self(seed)
     }
 
     /// Returns the next 64 bits.
-    pub(crate) const fn bits(&mut self) -> u64 {
+    pub const fn bits(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut bits = self.0;
         bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -74,7 +74,7 @@ impl Random {
     }
 
     /// Returns a number in [0, 1).
-    pub(crate) fn unit(&mut self) -> f64 {
+    pub fn unit(&mut self) -> f64 {
         (self.bits() >> 11) as f64 / (1_u64 << 53) as f64
     }
 
@@ -127,7 +127,7 @@ struct Route {
 }
 
 /// An endless sequence of page views, ordered by start. After the span, views continue at the pace of the last hour.
-pub(crate) struct Traffic {
+pub struct Traffic {
     random: Random,
     routes: Vec<Route>,
     route: Choice,
@@ -146,7 +146,7 @@ pub(crate) struct Traffic {
 
 impl Traffic {
     /// Creates a generator that spreads `views` page views over [`from_ms`, `to_ms`), UTC milliseconds at whole hours.
-    pub(crate) fn new(seed: u64, views: u64, from_ms: i64, to_ms: i64) -> Self {
+    pub fn new(seed: u64, views: u64, from_ms: i64, to_ms: i64) -> Self {
         let mut random = Random::new(seed);
         let hours = usize::try_from((to_ms - from_ms) / HOUR_MS).unwrap_or(0).max(1);
         // Day rhythm: the quietest hour has a fifth of the views of the busiest.
@@ -175,12 +175,12 @@ impl Traffic {
     }
 
     /// Returns the names of all routes, busiest first.
-    pub(crate) fn routes(&self) -> impl Iterator<Item = &str> {
+    pub fn routes(&self) -> impl Iterator<Item = &str> {
         self.routes.iter().map(|route| route.name.as_str())
     }
 
     /// Returns the next page view, as the first snapshot reports it.
-    pub(crate) fn next(&mut self) -> ViewUpdate {
+    pub fn next_view(&mut self) -> ViewUpdate {
         let start_ms = self.start_ms();
         let random = &mut self.random;
         let id = ViewId::new(start_ms as u64, (u128::from(random.bits()) << 64) | u128::from(random.bits()));
@@ -230,7 +230,7 @@ impl Traffic {
     }
 
     /// Returns a later snapshot of a page view: after an interaction and further layout shifts.
-    pub(crate) fn update(&mut self, of: &ViewUpdate) -> ViewUpdate {
+    pub fn update(&mut self, of: &ViewUpdate) -> ViewUpdate {
         let mut update = of.clone();
         update.source = Source::Own { seq: 2 };
         update.received_ms += 30_000;
@@ -316,7 +316,7 @@ mod tests {
         let day_ms = 24 * HOUR_MS;
         let make = || {
             let mut traffic = Traffic::new(7, 20_000, day_ms, 3 * day_ms);
-            (0..20_000).map(|_| traffic.next()).collect::<Vec<_>>()
+            (0..20_000).map(|_| traffic.next_view()).collect::<Vec<_>>()
         };
         let views = make();
         assert_eq!(views, make());
