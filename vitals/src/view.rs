@@ -29,7 +29,7 @@ impl ViewId {
         const BITS: f64 = 9_007_199_254_740_992.0;
         // The 53 bits are the highest of the 74 random bits of `new`. The casts saturate.
         let (time, random) = (start_ms as u64, (random * BITS) as u64);
-        let mut high = (time << 16) | 0x7000 | (random >> 43);
+        let mut high = (time << 16) | 0x7000 | ((random >> 43) & 0xfff);
         let mut low = (0x2 << 62) | ((random << 21) & (u64::MAX >> 2));
         // A loop takes fewer bytes of the wasm module than 128-bit arithmetic.
         let mut id = [0; 16];
