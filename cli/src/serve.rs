@@ -102,7 +102,7 @@ pub(crate) struct Args {
     #[arg(long, env = "FIELDVITALS_NO_DEMO", value_parser = BoolishValueParser::new())]
     no_demo: bool,
     /// Let `fieldvitals load` test this server; /healthz says so. Not for servers with real visitors.
-    #[arg(long)]
+    #[arg(long, env = "FIELDVITALS_ALLOW_LOAD_TEST", value_parser = BoolishValueParser::new())]
     allow_load_test: bool,
 }
 
