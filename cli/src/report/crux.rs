@@ -72,7 +72,7 @@ fn text(answer: &CruxAnswer, terminal: Terminal) -> String {
     }
     text.push_str("\nWhy they differ:\n");
     for difference in &answer.differences {
-        text.push_str(&terminal.list("- ", &[plain(difference)]));
+        text.push_str(&terminal.item("- ", &plain(difference)));
     }
     text
 }
