@@ -86,7 +86,7 @@ async function load({ moved = false, scroll = null, quiet = false } = {}) {
   request = mine;
   if (!quiet) document.body.setAttribute("data-busy", "");
   try {
-    known ??= await get("api/v1/sites", null, mine.signal);
+    known ??= await get("/api/v1/sites", null, mine.signal);
     const { sites } = known;
     const site = sites.find(({ name }) => name === state.site) ?? (state.site === null ? sites[0] : undefined);
     if (site === undefined) {

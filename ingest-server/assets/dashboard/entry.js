@@ -10,13 +10,13 @@ export async function enterByAddress() {
   if (way === undefined) return;
   history.replaceState(history.state, "", location.pathname + location.search);
   if (way === "link" && (await isSignedIn())) return;
-  await post("api/v1/session", { [way]: secret.trim() });
+  await post("/api/v1/session", { [way]: secret.trim() });
 }
 
 /** Whether there is a session: a link must not replace one that may do more. */
 async function isSignedIn() {
   try {
-    return (await get("api/v1/sites", null)).link === false;
+    return (await get("/api/v1/sites", null)).link === false;
   } catch {
     return false;
   }
@@ -24,7 +24,7 @@ async function isSignedIn() {
 
 /** The form that asks for the password or a token; `onEntered` reads the page that was asked for. */
 export async function signIn(message, onEntered) {
-  const { password } = await get("api/v1/session", null).catch(() => ({ password: false }));
+  const { password } = await get("/api/v1/session", null).catch(() => ({ password: false }));
   const error = h("p", { class: "error", id: "sign-in-error", role: "alert" }, message ?? "");
   const ways = password ? ["password", "token"] : ["token"];
   const fields = ways.map((way) => secretField(way, ways.length === 1));
@@ -37,7 +37,7 @@ export async function signIn(message, onEntered) {
       return;
     }
     try {
-      await post("api/v1/session", Object.fromEntries([given]));
+      await post("/api/v1/session", Object.fromEntries([given]));
       onEntered();
     } catch (failed) {
       if (!(failed instanceof ApiError)) throw failed;
