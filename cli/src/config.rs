@@ -27,7 +27,7 @@ pub(crate) struct Options {
     /// The command that runs, without its parents.
     command: Command,
     /// The values of its options.
-    matches: ArgMatches,
+    matches: &ArgMatches,
     file: Option<ConfigFile>,
 }
 
@@ -68,10 +68,10 @@ fn parse_from<C: Parser>(args: impl IntoIterator<Item = OsString> + Clone) -> Re
     let path = path_of(&matches);
     let named = leaf_matches(&matches).try_get_one::<PathBuf>(CONFIG).ok().flatten();
     let file = named.map(|named| ConfigFile::read(named, &serve())).transpose().map_err(Wrong::File)?;
-    let Some(file) = file else { return finish(command, matches, None, &path) };
+    let Some(file) = file else { return finish(command, &matches, None, &path) };
     let command = with_defaults(command, &path, &file);
     let matches = command.clone().try_get_matches_from(args)?;
-    finish(command, matches, Some(file), &path)
+    finish(command, &matches, Some(file), &path)
 }
 
 /// Parses the command line of this process. Returns the exit code of a command that ends here: a mistake or `--help`.
@@ -105,8 +105,8 @@ fn finish<C: Parser>(
     file: Option<ConfigFile>,
     path: &[String],
 ) -> Result<(C, Options), Wrong> {
-    let parsed = C::from_arg_matches(&matches).map_err(|error| error.format(&mut command.clone()))?;
-    let matches = leaf_matches(&matches).clone();
+    let parsed = C::from_arg_matches(matches).map_err(|error| error.format(&mut command.clone()))?;
+    let matches = leaf_matches(matches).clone();
     let command = path.iter().fold(command, |command, name| {
         let nested = command.find_subcommand(name).cloned();
         nested.unwrap_or(command)

@@ -194,7 +194,7 @@ impl<'a> Administration<'a> {
                 "a token is limited to 1 to {max} sites; without sites it is for all"
             )));
         }
-        if rate_per_s.is_some_and(|rate| rate < 1 || rate > limits::TOKEN_RATE_PER_S_MAX) {
+        if rate_per_s.is_some_and(|rate| !(1..=limits::TOKEN_RATE_PER_S_MAX).contains(&rate)) {
             let max = limits::TOKEN_RATE_PER_S_MAX;
             return Err(AdministrationError::Invalid(format!(
                 "a token has a rate of 1 to {max} requests a second"

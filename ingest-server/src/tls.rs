@@ -101,7 +101,7 @@ impl Tls {
     pub fn reload_now(&self) {
         match self.reload() {
             Ok(true) => {
-                tracing::info!(certificate = %self.files.certificate.display(), "the certificate is renewed")
+                tracing::info!(certificate = %self.files.certificate.display(), "the certificate is renewed");
             }
             Ok(false) => tracing::info!("the certificate has not changed"),
             Err(error) => tracing::error!(%error, "the certificate before stays in use"),

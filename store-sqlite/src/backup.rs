@@ -30,10 +30,10 @@ pub struct BackupCounts {
 /// If either file cannot be opened, read or written.
 pub fn copy_file(from: &Path, to: &Path) -> Result<(), StoreError> {
     let failed = |error: rusqlite::Error| {
-        refused("copying", from, format!("{error} (from {} to {})", from.display(), to.display()))
+        refused("copying", from, &format!("{error} (from {} to {})", from.display(), to.display()))
     };
     let source = open(from).map_err(failed)?;
-    let unwritable = |error: std::io::Error| refused("writing", to, error.to_string());
+    let unwritable = |error: std::io::Error| refused("writing", to, &error.to_string());
     private::create_file(to).map_err(unwritable)?;
     let mut target = open(to).map_err(failed)?;
     Backup::new(&source, &mut target)
@@ -51,7 +51,7 @@ pub fn copy_file(from: &Path, to: &Path) -> Result<(), StoreError> {
 /// If the file cannot be opened, or is damaged.
 pub fn check_file(path: &Path) -> Result<(), StoreError> {
     let found: String = query(path, "pragma integrity_check(1)")?;
-    if found == "ok" { Ok(()) } else { Err(refused("checking", path, found)) }
+    if found == "ok" { Ok(()) } else { Err(refused("checking", path, &found)) }
 }
 
 /// Counts what a copy of a store holds.
@@ -67,7 +67,7 @@ pub fn count_file(path: &Path) -> Result<BackupCounts, StoreError> {
 }
 
 fn query<T: rusqlite::types::FromSql>(path: &Path, statement: &'static str) -> Result<T, StoreError> {
-    let failed = |error: rusqlite::Error| refused("reading", path, error.to_string());
+    let failed = |error: rusqlite::Error| refused("reading", path, &error.to_string());
     let connection = open(path).map_err(failed)?;
     let found = connection.query_row(statement, [], |row| row.get(0)).map_err(failed)?;
     // Closing removes the log beside the file.
@@ -83,6 +83,6 @@ fn open(path: &Path) -> Result<Connection, rusqlite::Error> {
     Ok(connection)
 }
 
-fn refused(what: &'static str, path: &Path, reason: String) -> StoreError {
+fn refused(what: &'static str, path: &Path, reason: &str) -> StoreError {
     StoreError::Database { what, reason: format!("{}: {reason}", path.display()), transient: false }
 }

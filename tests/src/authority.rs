@@ -71,7 +71,6 @@ impl Authority {
     ///
     /// # Panics
     /// If the authority's certificate cannot be read.
-    #[must_use]
     pub fn client(&self) -> ClientBuilder {
         let pem = std::fs::read(&self.files("authority")[0]).expect("its certificate");
         let certificate = Certificate::from_pem(&pem).expect("a certificate");

@@ -18,12 +18,12 @@ use tokio::process::Command;
 /// Writes a file of a folder; returns its path.
 fn file(folder: &TempDir, name: &str, text: &str) -> PathBuf {
     let path = folder.path().join(name);
-    std::fs::write(&path, text).unwrap();
+    std::fs::write(&path, text).expect("the file is written");
     path
 }
 
 fn text(path: &Path) -> &str {
-    path.to_str().unwrap()
+    path.to_str().expect("a path in UTF-8")
 }
 
 #[tokio::test]
@@ -89,11 +89,11 @@ async fn mistake_in_the_configuration_file_ends_the_start_with_its_place() {
 
 /// The bytes of the certificate that a new client gets. A client that was there before resumes its session without one.
 async fn presented(authority: &Authority, server: &Server) -> Vec<u8> {
-    let client = authority.client().tls_info(true).build().unwrap();
-    let answer = client.get(format!("{}/readyz", server.url)).send().await.unwrap();
+    let client = authority.client().tls_info(true).build().expect("a client");
+    let answer = client.get(format!("{}/readyz", server.url)).send().await.expect("an answer");
     assert_eq!(answer.status(), 200);
-    let info = answer.extensions().get::<TlsInfo>().unwrap();
-    info.peer_certificate().unwrap().to_vec()
+    let info = answer.extensions().get::<TlsInfo>().expect("information of TLS");
+    info.peer_certificate().expect("a certificate").to_vec()
 }
 
 #[tokio::test]
@@ -186,9 +186,12 @@ async fn files_that_are_no_certificate_and_key_end_the_start_with_the_reason() {
 
 /// Answers of pages, without following redirects.
 async fn fetched(client: &reqwest::Client, url: &str) -> (u16, String, String) {
-    let answer = client.get(url).send().await.unwrap();
-    let location = answer.headers().get("location").map(|location| location.to_str().unwrap().to_owned());
-    (answer.status().as_u16(), location.unwrap_or_default(), answer.text().await.unwrap())
+    let answer = client.get(url).send().await.expect("an answer");
+    let location = answer
+        .headers()
+        .get("location")
+        .map(|location| location.to_str().expect("a location in ASCII").to_owned());
+    (answer.status().as_u16(), location.unwrap_or_default(), answer.text().await.expect("a body"))
 }
 
 #[tokio::test]
@@ -299,7 +302,9 @@ async fn send_beacons(
         let body = beacon(&key, id, "https://shop.example/cart", &json!({"LCP": 900.0}));
         let answer = client.post(format!("{url}/v1/beacon")).body(body.to_string()).send().await;
         match answer {
-            Ok(answer) if answer.status() == 204 => drop(sent.lock().unwrap().insert(id.to_string())),
+            Ok(answer) if answer.status() == 204 => {
+                drop(sent.lock().expect("no thread panicked").insert(id.to_string()))
+            }
             Ok(answer) => panic!("{}", answer.status()),
             // The server is killed.
             Err(_) => return,
@@ -313,9 +318,9 @@ async fn stored(server: &Server, folder: &TempDir) -> BTreeMap<String, u64> {
     let written = server.cli(&["export", "--format", "jsonl", "--output", text(&path)]).await;
     assert!(written.status.success(), "{}", String::from_utf8_lossy(&written.stderr));
     let mut rows = BTreeMap::new();
-    for line in std::fs::read_to_string(&path).unwrap().lines() {
-        let row: Value = serde_json::from_str(line).unwrap();
-        *rows.entry(row["id"].as_str().unwrap().to_owned()).or_default() += 1;
+    for line in std::fs::read_to_string(&path).expect("the export is read").lines() {
+        let row: Value = serde_json::from_str(line).expect("a row is JSON");
+        *rows.entry(row["id"].as_str().expect("a row has an id").to_owned()).or_default() += 1;
     }
     rows
 }

@@ -97,7 +97,6 @@ fn stationary_site_has_less_than_one_false_alarm_a_month() {
         }
         // Three metrics are watched, so each may raise a third of the alarms.
         let a_month = 3.0 * found as f64 / MONTHS as f64;
-        println!("{site:?}: {a_month:.2} false alarms a month of three metrics");
         assert!(a_month <= 1.0, "{site:?}: {a_month}");
     }
 }
@@ -112,7 +111,6 @@ fn increase_by_a_half_is_told_within_a_day() {
             !alarms(&blocks, from).is_empty()
         });
         let told = told.count();
-        println!("{site:?}: {told} of {MONTHS} within a day");
         assert!(told * 10 >= MONTHS * 9, "{site:?}: {told} of {MONTHS}");
     }
 }

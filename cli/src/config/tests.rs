@@ -21,7 +21,7 @@ fn options(text: &str, args: &[&str]) -> Result<Options, String> {
     let file = folder.path().join("fieldvitals.toml");
     std::fs::write(&file, text).unwrap();
     let args = ["fieldvitals"].iter().chain(args).copied().chain(["--config"]).map(OsString::from);
-    let args: Vec<OsString> = args.chain([file.clone().into()]).collect();
+    let args: Vec<OsString> = args.chain([file.into()]).collect();
     match parse_from::<Line>(args) {
         Ok((_, options)) => Ok(options),
         Err(Wrong::File(message)) => Err(without(&message, folder.path())),

@@ -133,7 +133,7 @@ mod tests {
         json!({"key": key, "value": {"stringValue": value}})
     }
 
-    fn record(name: &str, value: Json, random: u64) -> Json {
+    fn record(name: &str, value: &Json, random: u64) -> Json {
         json!({"timeUnixNano": "1796091664368500000", "severityNumber": 9, "body": {}, "eventName": EVENT, "attributes": [
             text("browser.web_vital.name", name), {"key": "browser.web_vital.value", "value": value},
             text("browser.web_vital.id", &format!("v5-{}-{random:013}", NOW_MS - 5_000)),
@@ -156,9 +156,9 @@ mod tests {
         let log = json!({"body": {"stringValue": "hello"}, "attributes": []});
         let records = [
             log,
-            record("ttfb", json!({"doubleValue": 8.5}), 1),
-            record("fcp", json!({"intValue": 76}), 2),
-            record("lcp", json!({"intValue": "912"}), 3),
+            record("ttfb", &json!({"doubleValue": 8.5}), 1),
+            record("fcp", &json!({"intValue": 76}), 2),
+            record("lcp", &json!({"intValue": "912"}), 3),
         ];
         let accepted = post(&records).unwrap();
         assert_eq!(accepted.updates.len(), 3);
@@ -175,7 +175,7 @@ mod tests {
     #[test]
     fn events_of_a_load_are_joined_by_the_attribute() {
         let mut records =
-            [record("cls", json!({"intValue": 0}), 1), record("inp", json!({"intValue": 80}), 2)];
+            [record("cls", &json!({"intValue": 0}), 1), record("inp", &json!({"intValue": 80}), 2)];
         for record in &mut records {
             record["attributes"].as_array_mut().unwrap().push(text(PAGEVIEW, "load-1"));
         }
@@ -192,8 +192,10 @@ mod tests {
 
     #[test]
     fn invalid_event_costs_itself() {
-        let accepted =
-            post(&[record("lcp", json!({"stringValue": "9"}), 1), record("fcp", json!({"intValue": 9}), 2)]);
+        let accepted = post(&[
+            record("lcp", &json!({"stringValue": "9"}), 1),
+            record("fcp", &json!({"intValue": 9}), 2),
+        ]);
         let accepted = accepted.unwrap();
         assert_eq!((accepted.updates.len(), accepted.dropped.count(Field::Values)), (1, 1));
         let problem = "log record 0: attribute `browser.web_vital.value` is not a number";
@@ -207,8 +209,8 @@ mod tests {
             &take(&request(b"{\"resourceSpans\":[]}"), &directory(), &query()),
             "`resourceLogs` is not an array",
         );
-        refusal(&post(&[record("tbt", json!({"intValue": 1}), 1)]), "log record 0: unknown metric `tbt`");
-        let mut no_url = record("lcp", json!({"intValue": 1}), 1);
+        refusal(&post(&[record("tbt", &json!({"intValue": 1}), 1)]), "log record 0: unknown metric `tbt`");
+        let mut no_url = record("lcp", &json!({"intValue": 1}), 1);
         no_url["attributes"].as_array_mut().unwrap().pop();
         let body = body(&[no_url]);
         let without = Query { url: None, ..query() };

@@ -181,7 +181,7 @@ mod tests {
     #[test]
     fn no_random_id_is_refused_for_the_digits_in_it() {
         // Of 4,096 ids of 32 hexadecimal digits, about 28 contain a run of 13 decimal digits.
-        let ids = (0_u32..4_096).map(|seed| format!("{:032x}", hash(&seed.to_string())));
+        let ids = (0_u32..4_096).map(|seed| format!("{:032x}", hash(seed.to_string())));
         let (mut runs, hour_ms) = (0, NOW_MS - NOW_MS % 3_600_000);
         for id in ids {
             let is_run = |run: &str| run.len() == 13;

@@ -160,8 +160,8 @@ fn last_words(log: &Path) -> String {
     }
     let said = String::from_utf8_lossy(&said);
     // The bus of a desktop is missing on every server.
-    let lines = said.lines().filter(|line| !line.trim().is_empty() && !line.contains("dbus"));
-    plain(lines.last().unwrap_or_default())
+    let mut lines = said.lines().filter(|line| !line.trim().is_empty() && !line.contains("dbus"));
+    plain(lines.next_back().unwrap_or_default())
 }
 
 /// Finds a browser on the search path.
