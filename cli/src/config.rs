@@ -27,7 +27,7 @@ pub(crate) struct Options {
     /// The command that runs, without its parents.
     command: Command,
     /// The values of its options.
-    matches: &ArgMatches,
+    matches: ArgMatches,
     file: Option<ConfigFile>,
 }
 
@@ -101,7 +101,7 @@ impl From<clap::Error> for Wrong {
 
 fn finish<C: Parser>(
     command: Command,
-    matches: ArgMatches,
+    matches: &ArgMatches,
     file: Option<ConfigFile>,
     path: &[String],
 ) -> Result<(C, Options), Wrong> {

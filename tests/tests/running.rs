@@ -303,7 +303,7 @@ async fn send_beacons(
         let answer = client.post(format!("{url}/v1/beacon")).body(body.to_string()).send().await;
         match answer {
             Ok(answer) if answer.status() == 204 => {
-                drop(sent.lock().expect("no thread panicked").insert(id.to_string()))
+                sent.lock().expect("no thread panicked").insert(id.to_string());
             }
             Ok(answer) => panic!("{}", answer.status()),
             // The server is killed.
