@@ -66,15 +66,16 @@ async fn libraries_on_npm_send_what_they_measure_and_each_visit_is_one_page_view
     for (name, _) in &scripts {
         for _visit in 0..2 {
             browser.open(&format!("{address}{name}.html")).await;
+            // It observes interactions from then on.
+            if *name == "boomerang" {
+                browser.until("BOOMR.hasSentPageLoadBeacon()").await;
+            }
             browser.click("button").await;
             browser.until("document.title === 'clicked'").await;
             // The entry of the click follows its frame.
             browser
                 .run("return new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
                 .await;
-            if *name == "boomerang" {
-                browser.until("BOOMR.hasSentPageLoadBeacon()").await;
-            }
             browser.leave().await;
         }
     }
@@ -128,7 +129,7 @@ async fn each_format_answers_and_refuses_in_its_own_terms() {
     let event = |value: Value| {
         let text = |key: &str, value: &str| json!({"key": key, "value": {"stringValue": value}});
         json!({"eventName": "browser.web_vital", "attributes": [
-            text("browser.web_vital.name", "lcp"), text("browser.web_vital.id", "a"), text("url.full", "https://shop.example/otlp"),
+            text("browser.web_vital.name", "lcp"), text("browser.web_vital.id", "b"), text("url.full", "https://shop.example/otlp"),
             {"key": "browser.web_vital.value", "value": value},
         ]})
     };

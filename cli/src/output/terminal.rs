@@ -28,9 +28,12 @@ impl Terminal {
         Self::of(std::io::stdout().is_terminal())
     }
 
-    /// As [`Self::of_stdout`], of standard error.
+    /// As [`Self::of_stdout`], of standard error. In a log an error is one line, so that it is found by its words.
     pub(crate) fn of_stderr() -> Self {
-        Self::of(std::io::stderr().is_terminal())
+        let is_terminal = std::io::stderr().is_terminal();
+        let terminal = Self::of(is_terminal);
+        let columns = terminal.columns.filter(|_| is_terminal || std::env::var_os("COLUMNS").is_some());
+        Self { columns, ..terminal }
     }
 
     fn of(is_terminal: bool) -> Self {
