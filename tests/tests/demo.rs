@@ -31,6 +31,8 @@ async fn a_quiet_page_has_all_metrics() {
     quiet(&browser).await;
     let fcp = browser.entries("paint", "startTime").await.into_iter().fold(0.0, f64::max);
     let lcp = browser.entries("largest-contentful-paint", "startTime").await.into_iter().fold(0.0, f64::max);
+    // A busy machine may paint the page in two frames.
+    let shifts: f64 = browser.entries("layout-shift", "value").await.into_iter().sum();
     let ttfb = browser.run("return performance.getEntriesByType('navigation')[0].responseStart").await;
     let delay = browser
         .run(
@@ -44,7 +46,7 @@ async fn a_quiet_page_has_all_metrics() {
     near(&metrics["FCP"]["p75"], fcp, "FCP");
     near(&metrics["LCP"]["p75"], lcp, "LCP");
     near(&metrics["TTFB"]["p75"], ttfb.as_f64().unwrap(), "TTFB");
-    near(&metrics["CLS"]["p75"], 0.0, "CLS");
+    near(&metrics["CLS"]["p75"], shifts, "CLS");
     near(&metrics["FID"]["p75"], delay.as_f64().unwrap(), "FID");
     assert!(metrics["TTI"]["p75"].as_f64().unwrap() >= fcp * 0.9945, "TTI is not before FCP: {metrics}");
     let status = server.get("status").await.unwrap();
