@@ -8,17 +8,15 @@ use crate::progress::{Progress, count, grouped};
 use crate::site::print as print_json;
 use crate::store_args::StoreArgs;
 use anyhow::{Context as _, ensure};
+use fieldvitals_server::health::THRESHOLDS;
 use fieldvitals_server::{EMBEDDED_STORE, SPOOL, StoreUrl, spool};
-use fieldvitals_store::private;
+use fieldvitals_store::private::{self, with_suffix};
 use fieldvitals_store_sqlite::backup::{check_file, copy_file, count_file};
 use manifest::{MANIFEST, Manifest, SpoolFile, StoreFile, StoredFile};
 use serde_json::json;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-
-/// The limits of the server's health, which the API can change.
-const THRESHOLDS: &str = "thresholds.toml";
 
 /// Copy the embedded store and the spool into a new folder, while the server runs.
 ///
@@ -49,7 +47,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     if args.json {
         print_json(&json!({"folder": args.folder, "backup": made}));
     } else {
-        print(&format!("{}\n", said(&made, &args.folder)));
+        print(&format!("{}\n", summary(&made, &args.folder)));
     }
     if made.store.is_none() {
         eprintln!(
@@ -59,7 +57,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn said(made: &Manifest, folder: &Path) -> String {
+fn summary(made: &Manifest, folder: &Path) -> String {
     let bytes: u64 = made.files().map(|file| file.bytes).sum();
     let store = made.store.as_ref().map(|store| {
         format!("{}, {} and ", count(store.sites, "site"), count(store.page_views, "page view"))
@@ -90,9 +88,14 @@ fn make(source: &Source, folder: &Path) -> anyhow::Result<Manifest> {
             store.parent().unwrap_or(store).display()
         );
     }
-    let mut part = folder.as_os_str().to_owned();
-    part.push(".part");
-    let part = PathBuf::from(part);
+    // A new store has no spool before its server starts. Any other folder without one is not the server's.
+    let is_new = source.store.as_ref().is_some_and(|store| *store == source.data_dir.join(EMBEDDED_STORE));
+    ensure!(
+        is_new || source.data_dir.join(SPOOL).exists(),
+        "there is no spool in {}; --data-dir (or FIELDVITALS_DATA_DIR) names the server's folder",
+        source.data_dir.display()
+    );
+    let part = with_suffix(folder, ".part");
     ensure!(
         !part.exists(),
         "{} is left from a backup that did not end, or that still runs; remove it and try again",
@@ -110,7 +113,7 @@ fn make(source: &Source, folder: &Path) -> anyhow::Result<Manifest> {
         Ok(made)
     });
     if made.is_err() {
-        // The error of the copy is told; what stays can be removed by hand.
+        // Ignores errors: the copy's own error is reported.
         let _ = fs::remove_dir_all(&part);
     }
     made
@@ -160,4 +163,25 @@ fn fill(source: &Source, part: &Path) -> anyhow::Result<Manifest> {
 /// Makes new names in a folder durable.
 fn sync_folder(folder: &Path) -> std::io::Result<()> {
     fs::File::open(folder)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folder_without_a_spool_is_no_server_and_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let (data_dir, copy) = (folder.path().join("data"), folder.path().join("copy"));
+        let elsewhere = folder.path().join("elsewhere.db");
+        fs::create_dir(&data_dir).unwrap();
+        fs::write(&elsewhere, "").unwrap();
+        for store in [None, Some(elsewhere)] {
+            let source = Source { store, data_dir: data_dir.clone() };
+            let message = make(&source, &copy).unwrap_err().to_string();
+            assert!(message.contains("there is no spool in"), "{message}");
+            assert!(message.contains("--data-dir (or FIELDVITALS_DATA_DIR)"), "{message}");
+            assert!(!copy.exists());
+        }
+    }
 }

@@ -17,7 +17,7 @@ use std::process::ExitCode;
 /// The JSON Schema of budget files in TOML, for editors.
 const SCHEMA: &str = include_str!("../../docs/budgets.schema.json");
 
-/// Propose, check, show and compare budget files, and keep them on the server.
+/// Propose, lint, show and compare budget files, and keep them on the server.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]

@@ -190,9 +190,10 @@ impl Client {
     pub(crate) async fn put_toml<T: DeserializeOwned>(
         &self,
         path: &[&str],
+        query: Query<'_>,
         body: String,
     ) -> Result<(Value, T), Failure> {
-        let request = self.http.request(Method::PUT, self.url(path, &[]));
+        let request = self.http.request(Method::PUT, self.url(path, query));
         self.ask(path, request.header("content-type", "application/toml").body(body)).await
     }
 
@@ -316,6 +317,22 @@ impl Client {
             return Failure::unreachable(
                 format!("cannot reach {server}: the server speaks plain HTTP at this port"),
                 format!("Try --server {plain}, or the address of the proxy that has the certificate."),
+            );
+        }
+        // hyper's words for an answer that is not HTTP, such as a TLS alert.
+        if self.server.scheme() == "http" && cause.contains("invalid HTTP version") {
+            let encrypted = server.replacen("http:", "https:", 1);
+            return Failure::unreachable(
+                format!("cannot reach {server}: what it answers is not plain HTTP"),
+                format!("Try --server {encrypted}."),
+            );
+        }
+        // rustls' words.
+        if cause.contains("invalid peer certificate") {
+            return Failure::unreachable(
+                format!("cannot trust {server}: {cause}"),
+                "HTTPS trusts the certificate authorities of the system. SSL_CERT_FILE=authority.pem names another one. The \
+                 certificate must be of this host name, and not expired.",
             );
         }
         Failure::unreachable(
@@ -501,6 +518,22 @@ mod tests {
         assert_eq!(failure.exit, Exit::Unreachable);
         assert!(failure.message.starts_with(&format!("cannot reach {url}: ")), "{}", failure.message);
         assert!(failure.message.to_lowercase().contains("refused"), "{}", failure.message);
+    }
+
+    #[tokio::test]
+    async fn plain_http_to_a_port_with_tls_names_its_https_address() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let http = format!("http://{}", listener.local_addr().unwrap());
+        std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let _ = std::io::Read::read(&mut stream, &mut [0; 4096]);
+            // A fatal alert of TLS: decode_error.
+            let _ = std::io::Write::write_all(&mut stream, &[0x15, 3, 3, 0, 2, 2, 50]);
+        });
+        let failure = Client::new(&args(&http)).unwrap().get::<Value>(&["sites"], &[]).await.unwrap_err();
+        assert_eq!(failure.exit, Exit::Unreachable);
+        assert_eq!(failure.message, format!("cannot reach {http}: what it answers is not plain HTTP"));
+        assert!(failure.hint.contains(&http.replace("http:", "https:")), "{}", failure.hint);
     }
 
     #[tokio::test]

@@ -76,7 +76,7 @@ impl Args {
     /// Whether to examine the deployment on this machine.
     fn is_local(&self) -> bool {
         let is_remote = self.page.is_some() || self.server.is_some();
-        !is_remote || self.store.database_url().is_some() || self.store.data_dir.exists()
+        !is_remote || self.store.is_named() || self.store.data_dir.exists()
     }
 
     /// The client of the server, with a token.

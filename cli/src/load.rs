@@ -146,15 +146,17 @@ async fn execute(args: &Args) -> Result<Done, Failure> {
 }
 
 async fn test(args: &Args, target: &Target, beacons: &Beacons) -> Report {
-    let interrupt = Interrupt::watch("this stage");
+    let interrupt = Interrupt::watch("the beacons under way");
     let mut progress = Progress::new();
     let before = target.usage().await;
     let (began, cpu_s) = (Instant::now(), Resources::read().cpu_s);
     let mut stages: Vec<Tried> = Vec::new();
     let (mut all, mut peak_bytes) = (Measured::new(), before.resident_bytes);
     let planned = args.stages();
+    let mut is_early = false;
     for (number, stage) in planned.iter().enumerate() {
         if interrupt.asked() {
+            is_early = true;
             break;
         }
         let name = format!(
@@ -164,10 +166,11 @@ async fn test(args: &Args, target: &Target, beacons: &Beacons) -> Report {
             stage.rate,
             stage.time.as_secs()
         );
-        let sending = send::stage(target, beacons, *stage, args.connections as usize, |measured| {
-            progress.say(|| format!("{name}: {}", measured.line()));
-        });
-        let measured = sending.await;
+        let say = |measured: &Measured| progress.say(|| format!("{name}: {}", measured.line()));
+        let sending =
+            send::stage(target, beacons, *stage, args.connections as usize, || interrupt.asked(), say);
+        let (measured, was_cut) = sending.await;
+        is_early |= was_cut;
         peak_bytes = peak_bytes.max(target.usage().await.resident_bytes);
         all.add(&measured);
         let tried = Tried { stage: *stage, measured };
@@ -184,7 +187,6 @@ async fn test(args: &Args, target: &Target, beacons: &Beacons) -> Report {
     let after = target.settled().await;
     progress.clear();
     let thresholds = args.thresholds.iter().map(|&limit| (limit, limit.is_kept(&all))).collect();
-    let is_early = interrupt.asked();
     let plan = Plan::of(&stages, &all, [&before, &after], peak_bytes);
     Report { stages, all, thresholds, plan, is_early, client_percent }
 }

@@ -238,20 +238,26 @@ fn network(text: &str) -> Result<IpNet, String> {
 }
 
 impl Args {
-    /// Checks what one option alone does not tell.
+    /// Checks options against each other. Reads the files that they name, and changes nothing.
     ///
     /// # Errors
-    /// If options contradict each other.
-    pub(crate) fn check(&self) -> anyhow::Result<()> {
-        self.keep.retention()?;
+    /// If options contradict each other, or a file has a mistake.
+    pub(crate) fn check(&self) -> anyhow::Result<Checked> {
+        let retention = self.keep.retention()?;
         self.store.check()?;
-        self.tls.files()?;
+        self.monitoring.check()?;
         ensure!(
             self.country_header.is_none() || !self.trusted_proxies.is_empty(),
             "--country-header (or FIELDVITALS_COUNTRY_HEADER) is believed only from a proxy: name yours with \
              --trusted-proxy"
         );
-        Ok(())
+        Ok(Checked {
+            retention,
+            tls: self.tls.open()?,
+            first_token: first_token()?,
+            alerts: channels(self.alerts.as_deref())?,
+            crux: self.crux.source()?,
+        })
     }
 
     /// The URL of the server for browsers: the public one, or that on this machine.
@@ -263,12 +269,20 @@ impl Args {
     }
 }
 
-pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    args.check()?;
-    let retention = args.keep.retention()?;
-    args.monitoring.begin_log(log_filter(args.monitoring.log.as_deref()));
+/// What the options name, read from files and variables.
+pub(crate) struct Checked {
+    retention: Retention,
+    tls: Option<Arc<Tls>>,
+    first_token: FirstToken,
+    alerts: Channels,
+    crux: Option<CruxSource>,
+}
 
-    let tls = args.tls.open()?;
+pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let Checked { retention, tls, first_token, alerts, crux } = args.check()?;
+    args.monitoring.begin_log(log_filter(args.monitoring.log.as_deref()));
+    args.tls.warn_of_loose_key();
+
     let mut signals = Signals::listen(tls.clone())?;
     let config = Config {
         listen: args.listen,
@@ -288,9 +302,9 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         thresholds: args.monitoring.thresholds.clone(),
         slow: args.monitoring.slow(),
         metrics_sites: args.monitoring.metrics_sites.clone(),
-        first_token: first_token()?,
-        alerts: Arc::new(channels(args.alerts.as_deref())?),
-        crux: args.crux.source()?,
+        first_token,
+        alerts: Arc::new(alerts),
+        crux,
         standing_every: Duration::from_secs(args.standing_every),
         public_url: args.public_url.whole(),
         tls,
@@ -367,7 +381,6 @@ fn first_token() -> anyhow::Result<FirstToken> {
 /// Chooses the visible log lines. Hides the lines of actix-http for malformed requests, because the server counts
 /// them.
 fn log_filter(given: Option<&str>) -> EnvFilter {
-    let given = given.filter(|given| EnvFilter::try_new(given).is_ok());
     let given = given.unwrap_or("info,sqlx=warn,actix_server=warn");
     EnvFilter::new(match given.contains("actix_http") {
         true => given.to_owned(),
@@ -402,7 +415,8 @@ fn greet(args: &Args, server: &Server) {
         }
         Some(MadeToken::Chosen) | None => println!("  dashboard   {base_url}/"),
     }
-    if !args.no_demo {
+    let host = base_url.split_once("://").map_or("", |(_, host)| host.split('/').next().unwrap_or(host));
+    if !args.no_demo && http::demo::answers(&server.sites, host) {
         println!("  demo page   {base_url}/demo/");
     }
     let site = server.sites.iter().find(|site| site.name == FIRST_SITE).or_else(|| server.sites.first());
@@ -518,7 +532,6 @@ mod tests {
         let shown = |given| log_filter(given).to_string();
         assert!(shown(None).contains("actix_http=off"));
         assert!(shown(Some("debug")).contains("actix_http=off"));
-        assert!(shown(Some("=nonsense=")).contains("actix_http=off"));
         assert!(!shown(Some("info,actix_http=error")).contains("off"));
     }
 

@@ -207,10 +207,11 @@ pub(crate) struct PublicUrl {
 }
 
 impl PublicUrl {
-    /// The URL with the path behind the proxy, unless it has the path already.
+    /// The URL with the path behind the proxy, unless its own path ends with that.
     pub(crate) fn whole(&self) -> Option<String> {
         let (url, path) = (self.public_url.as_deref()?, self.base_path.as_str());
-        Some(if url.ends_with(path) { url.to_owned() } else { format!("{url}{path}") })
+        let has_path = url::Url::parse(url).is_ok_and(|url| url.path().trim_end_matches('/').ends_with(path));
+        Some(if has_path { url.to_owned() } else { format!("{url}{path}") })
     }
 }
 
@@ -236,4 +237,25 @@ pub(crate) fn script_tag(base_url: &str, key: &str) -> String {
 /// The site's current key.
 pub(crate) fn current_key(site: &Site) -> &str {
     site.keys.iter().find(|key| key.until_ms.is_none()).map_or("", |key| key.key.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn public_url_gets_the_base_path_once() {
+        for (url, base_path, whole) in [
+            ("https://vitals", "/vitals", "https://vitals/vitals"),
+            ("https://shop.example/vitals/", "/vitals", "https://shop.example/vitals"),
+            ("https://shop.example/a/vitals", "/vitals", "https://shop.example/a/vitals"),
+            ("https://shop.example/old-vitals", "/vitals", "https://shop.example/old-vitals/vitals"),
+            ("https://shop.example", "/", "https://shop.example"),
+            ("https://shop.example/vitals", "/", "https://shop.example/vitals"),
+        ] {
+            let public_url = Some(public_url(url).unwrap());
+            let args = PublicUrl { public_url, base_path: base_path.parse().unwrap() };
+            assert_eq!(args.whole().as_deref(), Some(whole), "{url} {base_path}");
+        }
+    }
 }

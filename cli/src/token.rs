@@ -177,9 +177,10 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
                 Some(remote) => remote.token_revoke(id).await?,
                 None => {
                     let revoke = async |store: &dyn Store| {
-                        here(store).token_revoke(TokenId(id)).await.with_context(|| {
-                            format!("token {id}: `fieldvitals token list` shows those that there are")
-                        })
+                        here(store)
+                            .token_revoke(TokenId(id))
+                            .await
+                            .with_context(|| format!("token {id} (`fieldvitals token list` shows them)"))
                     };
                     common.store.with(revoke).await?;
                 }

@@ -165,7 +165,7 @@ pub fn paint(texts: &mut Texts, start: f64, entry: Js, element: Js) -> Detail<u3
     Detail::Paint { start, request_start: 0.0, response_end: 0.0, target, url }
 }
 
-/// The largest of a list of an entry's, with its size; of an empty list undefined, and -1.
+/// The largest of a list of an entry's, with its size; of an empty list nothing, and -1.
 #[inline(never)]
 fn largest(entry: Js, name: Js, size: fn(Js) -> f64) -> (f64, Js) {
     let mut largest = (-1.0, Js::NOTHING);

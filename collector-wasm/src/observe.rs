@@ -112,7 +112,8 @@ impl Collector {
     /// Takes an item of the snippet's queue, or an entry.
     fn take_one(&mut self, entry: Js) {
         match named(entry, names::ENTRY_TYPE) {
-            Js::NOTHING => {
+            // Items of the queue are no entries. Another script's observer may pass on entries of other types.
+            Js::NOTHING if !get(entry, names::ENTRY_TYPE).exists() => {
                 if let Some(item) = self.queued(entry) {
                     self.entry(&item, get(entry, names::ENTRY), get(entry, names::TARGET));
                 }
@@ -224,9 +225,9 @@ impl Collector {
         let bytes_max =
             if number(item(fields, 0), Js::ITSELF) == NAMED { ROUTE_BYTES_MAX } else { URL_BYTES_MAX };
         for field in items(fields, Js::ITSELF) {
-            let text = string(field);
-            if same(field, put_text(&text)) {
-                *text_slots.next()? = self.texts.url(cut(text, bytes_max));
+            // Of numbers and texts, only texts have a length.
+            if get(field, names::LENGTH).exists() {
+                *text_slots.next()? = self.texts.url(cut(string(field), bytes_max));
             } else {
                 *number_slots.next()? = number_or(field, Js::ITSELF, f64::NAN);
             }

@@ -131,6 +131,8 @@ pub fn work(signal: Signal, subject: Js, argument: Js) {
         drop(waiting);
         collector.receive(signal, subject, argument);
     }
+    // The values of these signals end with this call.
+    held.waiting.borrow_mut().clear();
     let calls = std::mem::take(&mut collector.calls);
     drop(collector);
     for (listener, value) in calls {

@@ -39,6 +39,9 @@ impl Collector {
         set(options, names::KEEPALIVE, put_flag(keepalive));
         set(options, names::CREDENTIALS, names::OMIT);
         let answer = call(Js::WINDOW, names::FETCH, Js::ENDPOINT, options);
+        if !answer.exists() {
+            return self.store(body);
+        }
         let signal = if keepalive { Signal::ANSWERED } else { Signal::ANSWERED_AGAIN };
         let answered = callback_about(signal, keep(body));
         call(answer, names::THEN, answered, answered);
@@ -112,7 +115,7 @@ impl Collector {
         }
     }
 
-    /// The local storage and its bodies; undefined and empty if storage is not allowed.
+    /// The local storage and its bodies; nothing and empty if storage is not allowed.
     #[inline(never)]
     fn stored(&self) -> (Js, String) {
         if !self.consent.may_store() {
@@ -130,6 +133,10 @@ impl Collector {
             return;
         }
         let controller = create(names::ABORT_CONTROLLER, Js::NOTHING);
+        // A report that cannot be canceled would be sent after a withdrawn consent.
+        if !controller.exists() {
+            return;
+        }
         for body in self.draft() {
             let options = request(body);
             set(options, names::SIGNAL, get(controller, names::SIGNAL));

@@ -101,16 +101,10 @@ impl<'a> Administration<'a> {
                 changed = self.store.site_timezone(site.id, &timezone).await?;
             }
             if let Some(auto) = auto_routes {
-                let groups = changed.route_groups.clone();
-                let after = RouteGroups { auto, ..groups.clone() };
-                changed = self.store.site_route_groups(site.id, &groups, &after).await?;
-                if changed.route_groups.auto != auto {
-                    return Err(AdministrationError::Invalid(
-                        "a server changed the route groups of the site meanwhile; try again".to_owned(),
-                    ));
-                }
+                let after = RouteGroups { auto, ..changed.route_groups.clone() };
+                changed = self.swap_route_groups(&changed, &after).await?;
             }
-            Ok(())
+            Ok::<(), AdministrationError>(())
         };
         let done = steps.await;
         // What an earlier step changed is in the log, although a later one failed.
@@ -133,16 +127,22 @@ impl<'a> Administration<'a> {
         if site.route_groups == *after {
             return Ok(site.clone());
         }
-        let changed = self.store.site_route_groups(site.id, &site.route_groups, after).await?;
-        if changed.route_groups != *after {
-            return Err(AdministrationError::Invalid(format!(
-                "the route groups of `{}` were changed meanwhile, by a server or somebody else; try again",
-                site.name
-            )));
-        }
+        let changed = self.swap_route_groups(site, after).await?;
         let [before, after] = [&site.route_groups, after].map(|of| json!({"route_groups": of.groups}));
         self.record("site.route_groups", &site.name, Some(before), Some(after)).await?;
         Ok(changed)
+    }
+
+    /// Replaces the route groups of a site, if they are still those of `site`. Writes no audit log.
+    async fn swap_route_groups(&self, site: &Site, after: &RouteGroups) -> Result<Site, AdministrationError> {
+        let changed = self.store.site_route_groups(site.id, &site.route_groups, after).await?;
+        if changed.route_groups == *after {
+            return Ok(changed);
+        }
+        Err(AdministrationError::Invalid(format!(
+            "the route groups of `{}` were changed meanwhile, by a server or somebody else; try again",
+            site.name
+        )))
     }
 
     /// Gives a site a new key. Its old keys stay valid for some hours.

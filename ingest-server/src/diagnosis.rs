@@ -137,7 +137,8 @@ impl Deployment<'_> {
 /// The latest modification of a file, or of the files in a folder and its folders.
 fn newest_ms(place: &Path) -> Option<i64> {
     let mut newest = None;
-    let mut left: Vec<PathBuf> = vec![place.to_owned()];
+    // The place itself may be a link.
+    let mut left: Vec<PathBuf> = vec![place.canonicalize().unwrap_or_else(|_| place.to_owned())];
     while let Some(path) = left.pop() {
         let Ok(metadata) = std::fs::symlink_metadata(&path) else { continue };
         if metadata.is_dir() {

@@ -167,7 +167,7 @@ impl Egress {
     }
 }
 
-/// Ends a work that takes too long.
+/// Limits a future to `NOTICE_TIME_MS_MAX`.
 async fn bounded<T>(work: impl Future<Output = Result<T, EgressError>>) -> Result<T, EgressError> {
     let time = Duration::from_millis(limits::NOTICE_TIME_MS_MAX);
     let done = tokio::time::timeout(time, work).await;

@@ -13,7 +13,7 @@ mod thresholds;
 mod window;
 
 pub use check::{Check, Condition, Limits};
-pub use thresholds::{Source, Thresholds};
+pub use thresholds::{FILE as THRESHOLDS, Source, Thresholds};
 pub use window::{Sample, Values, WINDOW};
 
 use crate::report::time_text;

@@ -114,6 +114,10 @@ pub const CRUX_KEPT_MAX: u64 = 256;
 pub const CRUX_KEPT_S: u64 = 86_400;
 /// Seconds for which a refusal of Google's is kept. Its quota is that of a minute.
 pub const CRUX_PROBLEM_KEPT_S: u64 = 60;
+/// Questions to Google's CrUX API at once. With the rate below they are at most 120 in any minute; Google takes 150 of a key.
+pub const CRUX_QUESTIONS_BURST: u32 = 30;
+/// Questions to Google's CrUX API a minute, after the burst.
+pub const CRUX_QUESTIONS_PER_MINUTE: u32 = 90;
 /// Values with a line of their own in one series.
 pub const SERIES_TOP_MAX: usize = 20;
 /// Percentiles in one series: steps × lines × metrics. Each is of a histogram of about 2.4 kB.

@@ -127,7 +127,7 @@ reasons! {
         /// No site has this key.
         UnknownSite "unknown_site" "Use the key that `fieldvitals site list` shows as data-site.",
         /// The site does not allow the page's origin.
-        Origin "origin" "Allow the origin with `fieldvitals site update NAME --origin ORIGIN`.",
+        Origin "origin" "Allow the origin with `fieldvitals site update NAME --origin ORIGIN`, and name all other origins of the site, too.",
         /// The value of a field is impossible.
         Value "value" "See docs/wire-format.md for the range of each field.",
     }

@@ -256,7 +256,10 @@ impl Watch {
             store.judgements(site.id, now_ms, &judgements).await?;
         }
         self.listen(site.id, &mut state, now_ms).await?;
-        self.compare(site, &mut state, now_ms).await?;
+        // Budgets and silence have their alerts although comparisons fail.
+        if let Err(error) = self.compare(site, &mut state, now_ms).await {
+            tracing::warn!(site = site.name, %error, "releases and hours cannot be compared");
+        }
         if state != before {
             let text = serde_json::to_string(&state).unwrap_or_default();
             store.standing_put(site.id, &text).await?;
@@ -325,17 +328,20 @@ impl Watch {
         // Sites take turns within an hour.
         let stagger_ms = site.id.0.rem_euclid(60) * 60_000;
         let SiteState { releases, season, conditions, .. } = state;
+        let mut compared = Ok(());
         if !self.channels.has_regressions(&site.name) {
             conditions.retain(|condition| !condition.key.starts_with(release::KEY));
         } else if releases.is_due(now_ms, stagger_ms) {
-            release::look(store, site, (releases, conditions), now_ms).await?;
+            compared = release::look(store, site, (releases, conditions), now_ms).await;
         }
+        // A failure of one comparison does not keep the other from its turn.
         if self.channels.has_anomalies(&site.name) {
-            season::look(store, site, (season, conditions), (now_ms, stagger_ms)).await?;
+            let looked = season::look(store, site, (season, conditions), (now_ms, stagger_ms)).await;
+            compared = compared.and(looked);
         } else {
             conditions.retain(|condition| !condition.key.starts_with(season::KEY));
         }
-        Ok(())
+        compared
     }
 
     /// Whether page views of a site may wait in the spool.
@@ -443,6 +449,38 @@ fn wanted(state: &SiteState, looks: &[Standing]) -> Vec<(String, i64, Option<Con
 #[cfg(test)]
 mod tests {
     use super::*;
+    use fieldvitals_store::NewBudgets;
+    use fieldvitals_store::conformance::{FaultyStore, site};
+    use fieldvitals_store_sqlite::SqliteStore;
+
+    #[tokio::test]
+    async fn failed_comparison_does_not_end_the_look() {
+        let folder = tempfile::tempdir().unwrap();
+        let store: Arc<dyn Store> =
+            Arc::new(SqliteStore::open(&folder.path().join("store.db")).await.unwrap());
+        let id = site(&store, "shop").await;
+        let file = NewBudgets {
+            text: "[[budget]]\nmetric = 'LCP'\nmax = 2500\n".to_owned(),
+            routes: Vec::new(),
+            applied_ms: 1,
+            applied_by: "pipeline".to_owned(),
+            replaces: None,
+        };
+        let applied = store.budgets_put(id, &file).await.unwrap();
+        let shop = store.sites().await.unwrap().remove(0);
+        let faulty = Arc::new(FaultyStore::new(Arc::clone(&store)));
+        let watched = Arc::clone(&faulty) as Arc<dyn Store>;
+        let directory = Arc::new(Directory::open(Arc::clone(&watched)).await.unwrap());
+        let (spool, _loader) =
+            Spool::open(&folder.path().join("spool.db"), Arc::clone(&watched)).await.unwrap();
+        let every = Duration::from_secs(60);
+        let watch = Watch::new((watched, directory), spool, Arc::default(), every, 30, [1; 16]);
+        faulty.comparisons_away_after(0, 1);
+        watch.look(&shop).await.unwrap();
+        let state = SiteState::read(store.as_ref(), id).await.unwrap();
+        assert_eq!((state.version, state.budgets.len()), (applied.version, 1));
+        assert_eq!(state.releases, Releases::default(), "the comparison failed");
+    }
 
     fn budgets(text: &str) -> Vec<(Budget, Value)> {
         gate::with_values(vitals::budget::parse(text).unwrap())

@@ -1,10 +1,10 @@
-// The loader: starts the wasm module behind the snippet (v.js) after the load event. `cargo xtask collector` puts
-// this file behind what wasm-bindgen writes for the module, so `start`, `take` and `__wbg_…` below are the module's,
-// and the functions from `guard` to `callback` are imported by it (collector-wasm/src/page.rs).
+// The loader starts the wasm module for the snippet (v.js) after the load event. `cargo xtask collector` appends this
+// file to the glue of wasm-bindgen. `start`, `take` and `__wbg_…` belong to the module. The module imports the functions
+// from `guard` to `callback` (collector-wasm/src/page.rs).
 //
-// These things must be JavaScript: a guard around every function that the browser calls, access to values whose
-// exceptions are caught, the history of browsers without a Navigation API, and JSON. If the module does not start, the
-// snippet goes on queueing, and the server measures.
+// Four things must be JavaScript: a guard around every function that the browser calls, access to values with caught
+// exceptions, the history of browsers without a Navigation API, and JSON. If the module does not start, the snippet
+// goes on queueing, and the server measures.
 //
 // Names that begin with an underscore are the snippet's.
 
@@ -100,7 +100,8 @@ const keep = (value) => {
 const release = (value) => delete values[value];
 const attempt = (run, argument) => {
   try {
-    values[run](values[argument]);
+    // Not as a method of the table, which is none of the page's business.
+    value(run)(values[argument]);
     return 0;
   } catch (error) {
     return put(error);
@@ -112,8 +113,8 @@ const know = (names) => {
   for (const name of names.split(" ")) numbers[name] = put(name);
   constants = values.length;
 };
-const written = (tree) => put(json(values[tree]));
-const plain = (tree) => put(objects(values[tree]));
+const written = (tree) => put(caught(() => json(values[tree])));
+const plain = (tree) => put(caught(() => objects(values[tree])));
 const listen = (kind) => caught(() => window.addEventListener(values[kind], listener, true));
 const install = (push, event, call) => {
   listener = values[event];

@@ -233,13 +233,14 @@ impl Facts {
              (select extversion from pg_extension where extname = 'citus'), current_user::text, current_schema()::text, \
              coalesce(has_schema_privilege(current_schema(), 'create'), false), \
              array(select c.relname::text from pg_class c where c.relnamespace = to_regnamespace(current_schema()) \
-             and c.relkind in ('r', 'p') and not pg_has_role(c.relowner, 'usage') order by 1 limit 5), \
+             and c.relname = any($1) and not pg_has_role(c.relowner, 'usage') order by 1 limit 5), \
              current_setting('max_connections')::integer - current_setting('superuser_reserved_connections')::integer, \
              (select count(*) from pg_stat_activity where datid is not null), \
              coalesce((select rolconnlimit from pg_roles where rolname = current_user), -1), \
              coalesce((select datconnlimit from pg_database where datname = current_database()), -1), \
              pg_database_size(current_database())",
         )
+        .bind(TABLES.as_slice())
         .fetch_one(&mut *transaction)
         .await
         .map_err(failed(EXAMINING))?;
@@ -264,6 +265,34 @@ impl Facts {
     }
 }
 
+/// Our tables, without the partitions of page views. A schema may hold tables of other programs, too.
+const TABLES: [&str; 24] = [
+    "access_token",
+    "alert",
+    "alert_notice",
+    "audit",
+    "budget_file",
+    "context_text",
+    "context_text_doubt",
+    "deploy_mark",
+    "kept",
+    "label",
+    "load_cursor",
+    "maintenance_claim",
+    "page_view",
+    "rollup_day",
+    "rollup_delta",
+    "rollup_hour",
+    "rollup_lacking",
+    "route",
+    "site",
+    "site_deleted",
+    "site_key",
+    "standing",
+    "task_lease",
+    "violation",
+];
+
 /// Judges the rights of the user. A server makes a partition for each day.
 fn rights(facts: &Facts) -> Finding {
     const CHECK: &str = "store.rights";
@@ -285,7 +314,13 @@ fn rights(facts: &Facts) -> Finding {
             CHECK,
             format!("`{user}` does not own {}", facts.foreign.join(", ")),
             format!(
-                "Only owners may migrate and drop tables. As a superuser: reassign owned by OWNER to {user}"
+                "Only owners may migrate and drop tables. As a superuser: {}",
+                facts
+                    .foreign
+                    .iter()
+                    .map(|table| format!("alter table {table} owner to {user};"))
+                    .collect::<Vec<_>>()
+                    .join(" ")
             ),
         ),
         Some(schema) => Finding::ok(
@@ -368,8 +403,11 @@ async fn partitions(
     let facts = || Ok((row.try_get::<i64, _>(0)?, row.try_get::<Option<i64>, _>(1)?));
     let (count, oldest_ms) = facts().map_err(failed(EXAMINING))?;
     let finding = diagnosis::retention(oldest_ms, now_ms, kept_days);
-    let found =
-        format!("{} in {count} partitions of a day; {}", size_text(bytes.unsigned_abs()), finding.found);
+    let found = format!(
+        "{} in the database, {count} partitions of a day; {}",
+        size_text(bytes.unsigned_abs()),
+        finding.found
+    );
     Ok(Finding { found, ..finding })
 }
 
@@ -382,11 +420,11 @@ async fn indexes(connection: &mut PgConnection) -> Result<Vec<Finding>, StoreErr
          (select coalesce(sum(s.idx_scan), 0)::bigint from pg_stat_user_indexes s where s.indexrelid = x.oid \
          or s.indexrelid in (select inhrelid from pg_inherits where inhparent = x.oid)) \
          from pg_index i join pg_class x on x.oid = i.indexrelid join pg_class c on c.oid = i.indrelid \
-         where c.relnamespace = to_regnamespace(current_schema()) and c.relname <> '_sqlx_migrations' \
-         and c.relkind in ('r', 'p') \
+         where c.relnamespace = to_regnamespace(current_schema()) and c.relname = any($1) \
          and not exists (select 1 from pg_constraint n where n.conindid = x.oid) \
          and not exists (select 1 from pg_inherits h where h.inhrelid in (x.oid, c.oid)) order by 1",
     )
+    .bind(TABLES.as_slice())
     .fetch_all(&mut *transaction)
     .await
     .map_err(failed(EXAMINING))?;
@@ -448,8 +486,10 @@ async fn tables(connection: &mut PgConnection) -> Result<Vec<Finding>, StoreErro
     let rows = query(
         "/* doctor.tables */ select relname::text, n_live_tup, n_dead_tup, \
          coalesce(last_analyze, last_autoanalyze) is not null from pg_stat_user_tables \
-         where schemaname = current_schema() order by n_live_tup desc",
+         where schemaname = current_schema() and (relname = any($1) or relid in \
+         (select inhrelid from pg_inherits where inhparent = to_regclass('page_view'))) order by n_live_tup desc",
     )
+    .bind(TABLES.as_slice())
     .fetch_all(&mut *transaction)
     .await
     .map_err(failed(EXAMINING))?;

@@ -448,8 +448,14 @@ impl Alerting for PostgresStore {
         bounded(self.bounds.call, alert::due(self, now_ms, limit, without)).await
     }
 
-    async fn notice_tried(&self, site: SiteId, alert: i64, notice: &Notice) -> Result<(), StoreError> {
-        bounded(self.bounds.call, alert::tried(self, site, alert, notice)).await
+    async fn notice_tried(
+        &self,
+        site: SiteId,
+        alert: i64,
+        read: &Notice,
+        after: &Notice,
+    ) -> Result<(), StoreError> {
+        bounded(self.bounds.call, alert::tried(self, site, alert, (read, after))).await
     }
 }
 

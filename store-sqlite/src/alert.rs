@@ -306,21 +306,22 @@ pub(crate) async fn tried(
     store: &SqliteStore,
     site: SiteId,
     id: i64,
-    notice: &Notice,
+    (read, after): (&Notice, &Notice),
 ) -> Result<(), StoreError> {
     let mut transaction = store.write(WRITING).await?;
     sqlx::query(
         "/* alert.notice.tried */ update alert_notice set attempts = ?5, due_ms = ?6, sent_ms = ?7, error = ?8 \
-         where site_id = ?1 and alert_id = ?2 and channel = ?3 and event = ?4",
+         where site_id = ?1 and alert_id = ?2 and channel = ?3 and event = ?4 and due_ms is ?9",
     )
     .bind(site.0)
     .bind(id)
-    .bind(notice.channel.as_str())
-    .bind(notice.event as i64)
-    .bind(i64::from(notice.attempts))
-    .bind(notice.due_ms)
-    .bind(notice.sent_ms)
-    .bind(notice.error.as_deref())
+    .bind(read.channel.as_str())
+    .bind(read.event as i64)
+    .bind(i64::from(after.attempts))
+    .bind(after.due_ms)
+    .bind(after.sent_ms)
+    .bind(after.error.as_deref())
+    .bind(read.due_ms)
     .execute(&mut *transaction)
     .await
     .map_err(failed(WRITING))?;

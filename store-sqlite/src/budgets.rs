@@ -19,7 +19,7 @@ pub(crate) async fn put(
     site::exists(connection, site).await?;
     let newest = one(connection, site, None).await?;
     let version = newest.as_ref().map_or(1, |newest| newest.version + 1);
-    if let Some(newest) = newest.filter(|newest| newest.text == budgets.text) {
+    if let Some(newest) = newest.filter(|newest| budgets.leaves(newest)) {
         return Ok(newest);
     }
     sqlx::query(
@@ -48,7 +48,7 @@ pub(crate) async fn put(
         .await
         .map_err(failed(WRITING))?;
     transaction.commit().await.map_err(failed(WRITING))?;
-    let NewBudgets { text, routes: _, applied_ms, applied_by } = budgets.clone();
+    let NewBudgets { text, applied_ms, applied_by, .. } = budgets.clone();
     Ok(AppliedBudgets { version, text, applied_ms, applied_by })
 }
 

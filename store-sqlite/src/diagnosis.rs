@@ -4,9 +4,10 @@ use crate::error::failed;
 use crate::{load, query, rows, schema, view};
 use fieldvitals_store::StoreError;
 use fieldvitals_store::diagnosis::{self, Finding, size_text};
+use fieldvitals_store::private::with_suffix;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Row as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 const EXAMINING: &str = "examining the SQLite store";
@@ -91,12 +92,6 @@ async fn examine(
     // Last, because a check that takes too long keeps the connection.
     findings.push(integrity(&mut connection).await?);
     Ok(())
-}
-
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut text = path.as_os_str().to_owned();
-    text.push(suffix);
-    text.into()
 }
 
 fn log_finding(bytes: u64) -> Finding {

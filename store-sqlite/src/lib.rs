@@ -396,8 +396,14 @@ impl Alerting for SqliteStore {
         alert::due(self, now_ms, limit, without).await
     }
 
-    async fn notice_tried(&self, site: SiteId, alert: i64, notice: &Notice) -> Result<(), StoreError> {
-        alert::tried(self, site, alert, notice).await
+    async fn notice_tried(
+        &self,
+        site: SiteId,
+        alert: i64,
+        read: &Notice,
+        after: &Notice,
+    ) -> Result<(), StoreError> {
+        alert::tried(self, site, alert, (read, after)).await
     }
 }
 

@@ -120,7 +120,8 @@ pub(crate) async fn list(
         "/* violation.list */ select violation_id, budget_key, route, metric, percentile, at_most, device, \
          release, measured, n, within, opened_ms, last_seen_ms, resolved_ms, dismissed_ms, dismissed_by from violation \
          where site_id = ?1 and (?2 = 0 or (resolved_ms is null and dismissed_ms is null)) \
-         order by resolved_ms is not null, dismissed_ms is not null, opened_ms desc, violation_id desc \
+         order by resolved_ms is not null, resolved_ms is null and dismissed_ms is not null, opened_ms desc, \
+         violation_id desc \
          limit ?4 offset ?3",
     )
     .bind(site.0)

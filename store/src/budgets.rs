@@ -11,6 +11,16 @@ pub struct NewBudgets {
     pub applied_ms: i64,
     /// The name of the token that sent it.
     pub applied_by: String,
+    /// The number of the newest version, which this file was made from; 0 if there was none. `None` replaces any version.
+    pub replaces: Option<i64>,
+}
+
+impl NewBudgets {
+    /// Whether the newest version stays the newest: it has the same text, or this file was made from another version.
+    #[must_use]
+    pub fn leaves(&self, newest: &AppliedBudgets) -> bool {
+        newest.text == self.text || self.replaces.is_some_and(|version| version != newest.version)
+    }
 }
 
 /// A version of a site's budget file.

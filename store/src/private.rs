@@ -8,7 +8,7 @@ use std::io::{Error, Result};
 use std::path::{Path, PathBuf};
 
 /// Suffixes of the main file and of SQLite's files beside it.
-const BESIDE: [&str; 4] = ["", "-wal", "-shm", "-journal"];
+pub const BESIDE: [&str; 4] = ["", "-wal", "-shm", "-journal"];
 
 /// Creates a folder and its missing parents, for the owner alone. Leaves existing folders unchanged.
 ///
@@ -82,7 +82,9 @@ pub fn is_loose(_: &Path) -> bool {
     false
 }
 
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+/// Adds a suffix to a path: `store.db` and `-wal` are `store.db-wal`.
+#[must_use]
+pub fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut text = path.as_os_str().to_owned();
     text.push(suffix);
     text.into()

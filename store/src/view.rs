@@ -82,7 +82,8 @@ impl StoredView {
     /// The result does not depend on the order of updates. An own update replaces foreign updates and own updates with
     /// a lower `seq`. If two different snapshots have the same `seq`, which our collector never sends, their contents
     /// decide. Among foreign updates, the latest time of receipt wins, for each metric and for the description (URL,
-    /// route and the rest). On a tie, the larger value or description wins.
+    /// route and the rest). A description with a navigation type wins against one without: the last beacon of a page may
+    /// name another page. On a tie, the larger value or description wins.
     pub fn apply(&mut self, update: ViewUpdate) -> bool {
         let wins = match (self.update.source, update.source) {
             (Source::Own { seq: known }, Source::Own { seq }) => {
@@ -110,8 +111,9 @@ impl StoredView {
                 changed = true;
             }
         }
-        let later = update.received_ms.cmp(&self.update.received_ms);
-        if later.then_with(|| update.description().cmp(&self.update.description())).is_gt() {
+        let rank = |of: &ViewUpdate| (of.navigation_type.is_some(), of.received_ms);
+        let by_rank = rank(&update).cmp(&rank(&self.update));
+        if by_rank.then_with(|| update.description().cmp(&self.update.description())).is_gt() {
             self.update = update;
             changed = true;
         }
@@ -132,7 +134,13 @@ impl StoredView {
             .map(|(metric, value)| {
                 let mut values = Values::EMPTY;
                 values.set(metric, Some(value));
-                ViewUpdate { received_ms: self.received_ms[metric.index()], values, ..self.update.clone() }
+                // Without a navigation type, a metric received after the description does not replace it.
+                ViewUpdate {
+                    received_ms: self.received_ms[metric.index()],
+                    navigation_type: None,
+                    values,
+                    ..self.update.clone()
+                }
             })
             .collect();
         // The description's own time of receipt may differ from that of every metric.
@@ -335,6 +343,26 @@ mod tests {
     }
 
     #[test]
+    fn description_with_a_navigation_type_outranks_later_ones() {
+        let mut load = update(Source::Foreign, 10, &[(Metric::Lcp, 1000.0)]);
+        load.route = "/a".to_owned();
+        load.navigation_type = Some(NavigationType::Navigate);
+        let mut unload = update(Source::Foreign, 20, &[(Metric::Inp, 80.0)]);
+        unload.route = "/b".to_owned();
+        for [first, second] in [[&load, &unload], [&unload, &load]] {
+            let mut view = StoredView::first(first.clone());
+            assert!(view.apply(second.clone()));
+            assert_eq!(
+                (view.update.route.as_str(), view.update.navigation_type),
+                ("/a", Some(NavigationType::Navigate))
+            );
+            assert_eq!(view.update.url, "https://a.example/10");
+            assert_eq!(view.update.values.iter().count(), 2);
+            assert_eq!(view_after(&view.updates()), view);
+        }
+    }
+
+    #[test]
     fn our_own_word_outranks_a_foreign_one() {
         let own = update(Source::Own { seq: 1 }, 1, &[(Metric::Lcp, 1000.0)]);
         let foreign = update(Source::Foreign, 9, &[(Metric::Lcp, 5000.0)]);
@@ -349,14 +377,15 @@ mod tests {
         fn any_update()(
             seq in proptest::option::of(0_u32..3),
             received_ms in -1_i64..3,
-            description in 0_usize..4,
+            description in 0_usize..8,
             lcp in proptest::option::of(0_u32..3),
             inp in proptest::option::of(0_u32..3),
         ) -> ViewUpdate {
             let source = seq.map_or(Source::Foreign, |seq| Source::Own { seq });
             let mut update = update(source, received_ms, &[]);
             update.url = ["a", "b"][description % 2].to_owned();
-            update.device = [None, Some(Device::Phone)][description / 2];
+            update.device = [None, Some(Device::Phone)][description / 2 % 2];
+            update.navigation_type = [None, Some(NavigationType::Navigate)][description / 4];
             update.values.set(Metric::Lcp, lcp.and_then(|micros| Value::from_micros(Metric::Lcp, micros)));
             update.values.set(Metric::Inp, inp.and_then(|micros| Value::from_micros(Metric::Inp, micros)));
             update

@@ -185,6 +185,14 @@ async fn kept_budgets_have_versions_and_are_checked_and_replayed() {
         apply(&server, &folder, &second).await.contains("version 2 of"),
         "the same file is the same version"
     );
+    // A change that was made from an older version does not undo the newer one.
+    let url = format!("{}/api/v1/sites/default/budgets?replaces=1", server.url);
+    let late = reqwest::Client::new().put(url).bearer_auth(&server.token).body(BUDGET).send().await.unwrap();
+    let (status, said) = (late.status().as_u16(), late.text().await.unwrap());
+    assert!(
+        status == 409 && said.contains("version 2, by") && said.contains("Read the newest"),
+        "{status} {said}"
+    );
     let (_, out, _) = run(&server, &["budget", "show"]).await;
     assert!(
         out.starts_with("# budgets of default, version 2, applied ") && out.contains("max = 9000"),

@@ -1,6 +1,7 @@
 //! `fieldvitals check`: the exit code is the verdict, and what it found is in the API.
 
 use fieldvitals_tests::beacon::{beacon, view_id};
+use fieldvitals_tests::eventually;
 use fieldvitals_tests::server::Server;
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -376,6 +377,38 @@ async fn flagger_goes_on_or_halts_by_the_status() {
         assert_eq!(call("max=2500", &metadata).await.0, 401, "{metadata}");
     }
     assert_eq!(call("max=2500", &json!(7)).await.0, 400);
+}
+
+#[tokio::test]
+async fn token_past_its_rate_is_limited_through_flagger_too() {
+    let server = Server::start().await;
+    let slow = server.cli_json(&["token", "add", "slow", "--scope", "read", "--rate", "1", "--json"]).await;
+    let call = json!({"name": "shop", "namespace": "test", "phase": "Progressing", "checksum": "85d557f47b",
+        "metadata": {"token": slow["token"]}});
+    let call = async || {
+        let path = format!("{}/api/v1/sites/default/gate/flagger?metric=LCP&max=2500", server.url);
+        let answer = server.http.post(path).body(call.to_string()).header("content-type", "application/json");
+        let answer = answer.send().await.expect("an answer");
+        (answer.status().as_u16(), answer.json::<Value>().await.expect("JSON"))
+    };
+    // The server reads tokens again every second.
+    eventually(|| async {
+        match call().await {
+            (200, _) => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await;
+    // A burst of ten seconds' worth.
+    let mut refused = None;
+    for _ in 0..60 {
+        let (status, answer) = call().await;
+        if status != 200 {
+            refused = Some((status, answer["error"]["code"].clone()));
+            break;
+        }
+    }
+    assert_eq!(refused, Some((429, json!("token_rate"))));
 }
 
 /// The fast page and the late image of the demo have known values; their own snippet must send nothing.

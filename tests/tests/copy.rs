@@ -52,6 +52,7 @@ async fn source(folder: &Path, views: u32) -> String {
         routes: vec!["/cart".to_owned()],
         applied_ms: recent_day_ms(),
         applied_by: "ci".to_owned(),
+        replaces: None,
     };
     store.budgets_put(site.id, &budgets).await.expect("what the test needs works");
     store.close().await;

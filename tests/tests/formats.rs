@@ -147,6 +147,9 @@ async fn each_format_answers_and_refuses_in_its_own_terms() {
     let form = "u=https://shop.example/boomerang&pid=a&pt.lcp=900&rt.start=none";
     let image = server.http.get(format!("{}/v1/boomerang?site={key}&{form}&n=1", server.url)).send().await;
     assert_eq!(image.expect("an answer").status(), 204);
+    let load = "u=https://shop.example/start&pid=b&pt.lcp=900&nt_nav_type=0&rt.start=none&n=1";
+    // The last beacon of a single-page application is sent from another URL.
+    let unload = "u=https://shop.example/later&pid=b&et.inp=40&rt.quit=&n=2";
     let (good, bad) = (event(json!({"intValue": "900"})), event(json!({"stringValue": "900"})));
     let partly = json!({"partialSuccess": {"rejectedLogRecords": "1",
         "errorMessage": "log record 1: attribute `browser.web_vital.value` is not a number"}});
@@ -158,6 +161,8 @@ async fn each_format_answers_and_refuses_in_its_own_terms() {
         ("/v1/logs".to_owned(), logs(&[]), &header, 200, json!({"partialSuccess": {}})),
         ("/api/send".to_owned(), umami.to_string(), &[], 200, json!({})),
         (format!("/v1/boomerang?site={key}"), form.to_owned(), &[], 204, Value::Null),
+        (format!("/v1/boomerang?site={key}"), load.to_owned(), &[], 204, Value::Null),
+        (format!("/v1/boomerang?site={key}"), unload.to_owned(), &[], 204, Value::Null),
     ] {
         let told = post(&server, &path, &body, headers).await;
         assert_eq!((told.0.as_u16(), &told.1), (status, &answer), "{path} {body}");
@@ -187,6 +192,8 @@ async fn each_format_answers_and_refuses_in_its_own_terms() {
         let views = server.reported(route, &["LCP"]).await["views"].clone();
         assert_eq!(views, 1, "{route}: the same metric again is the same page view");
     }
+    let page = server.reported("/start", &["LCP", "INP"]).await;
+    assert_eq!(page["views"], 1, "the page view stays on the page of its load: {page}");
     let status = server.settled().await;
     let sum: u64 = status["outcomes"].as_object().expect("outcomes").values().filter_map(Value::as_u64).sum();
     assert_eq!(

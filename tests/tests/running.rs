@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use tempfile::TempDir;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
@@ -108,6 +109,10 @@ async fn server_speaks_https_and_renews_its_certificate_while_it_runs() {
     let address = server.url.trim_start_matches("https://").to_owned();
     // A client that sends nothing keeps its connection no longer than one that does not end a head.
     let mut silent = TcpStream::connect(&address).await.unwrap();
+    let silent = tokio::spawn(async move {
+        let mut byte = [0];
+        tokio::time::timeout(Duration::from_secs(8), silent.read(&mut byte)).await
+    });
 
     let body = beacon(&server.key, view_id(1), "https://shop.example/cart", &json!({"LCP": 900.0}));
     assert_eq!(server.post("/v1/beacon", body.to_string()).await.0, 204);
@@ -120,8 +125,28 @@ async fn server_speaks_https_and_renews_its_certificate_while_it_runs() {
     // A client that does not know the authority, and one that speaks http.
     assert!(reqwest::get(format!("{}/readyz", server.url)).await.is_err());
     assert!(reqwest::get(format!("http://{address}/readyz")).await.is_err());
+    for (url, says, advice) in [
+        (server.url.clone(), "cannot trust https://", "SSL_CERT_FILE="),
+        (format!("http://{address}"), "not plain HTTP", "Try --server https://"),
+    ] {
+        let output = server.command(&["site", "list", "--server", &url]).output().await.unwrap();
+        let err = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(err.contains(says) && err.contains(advice), "{err}");
+    }
     let status = server.get("status").await.unwrap();
     assert!(status["connections"]["closed"]["handshake"].as_u64() >= Some(2), "{status}");
+
+    let logged = async |line: &str| {
+        eventually(|| async {
+            let log = server.log();
+            if log.contains(line) { Ok(()) } else { Err(log) }
+        })
+        .await;
+    };
+    // Logged on SIGHUP only: the server's own looks log changes.
+    assert!(!server.log().contains("the certificate has not changed"));
+    server.signal("-HUP").await;
+    logged("the certificate has not changed").await;
 
     let first = presented(&authority, &server).await;
     let renewed = async |before: &[u8]| {
@@ -137,16 +162,16 @@ async fn server_speaks_https_and_renews_its_certificate_while_it_runs() {
     authority.issue("other");
     std::fs::copy(&authority.files("other")[1], &key).unwrap();
     server.signal("-HUP").await;
-    eventually(|| async {
-        let log = server.log();
-        if log.contains("it is not the key of the certificate") { Ok(()) } else { Err(log) }
-    })
-    .await;
+    logged("it is not the key of the certificate").await;
     assert_eq!(presented(&authority, &server).await, second, "an unusable pair leaves the one before");
     std::fs::copy(&authority.files("other")[0], &certificate).unwrap();
     server.signal("-HUP").await;
     renewed(&second).await;
-    assert_eq!(silent.read(&mut [0; 8]).await.unwrap_or(0), 0);
+    let ended = silent.await.unwrap().expect("a silent connection ends within 8 s");
+    assert_eq!(ended.unwrap_or(0), 0);
+    let status = server.get("status").await.unwrap();
+    let closed = &status["connections"]["closed"];
+    assert!(closed["handshake"].as_u64() >= Some(3) && closed["slow_head"] == 0, "{closed}");
     assert_eq!(server.terminate().await, Some(0));
 }
 
@@ -181,7 +206,25 @@ async fn files_that_are_no_certificate_and_key_end_the_start_with_the_reason() {
         args.extend(key.iter().flat_map(|key| ["--tls-key", text(key)]));
         let (code, said) = run_to_the_end(&folder.path().join("data"), &Launch::with(&args)).await;
         assert!(code == Some(2) && said.contains(expected), "{args:?}: {code:?} {said}");
+        assert_eq!(refused_by_show(&args).await, said, "{args:?}");
     }
+    let wrong = file(&folder, "wrong.toml", "channel = 1\n");
+    let empty = file(&folder, "crux-key", "");
+    for (option, path) in [("--alerts", &wrong), ("--crux-key-file", &empty), ("--thresholds", &wrong)] {
+        let said = refused_by_show(&[option, text(path)]).await;
+        let (code, by_serve) =
+            run_to_the_end(&folder.path().join("data"), &Launch::with(&[option, text(path)])).await;
+        assert_eq!((code, by_serve), (Some(2), said), "{option}");
+    }
+}
+
+/// What `config show` says of options that it refuses.
+async fn refused_by_show(args: &[&str]) -> String {
+    let mut show = Command::new(binary());
+    let shown = show.args(["config", "show"]).args(args).env_remove("DATABASE_URL").output().await;
+    let shown = shown.expect("the binary runs");
+    assert_eq!(shown.status.code(), Some(2), "{args:?}: {shown:?}");
+    String::from_utf8_lossy(&shown.stderr).into_owned()
 }
 
 /// Answers of pages, without following redirects.

@@ -23,11 +23,11 @@ impl ViewId {
     }
 
     /// Makes an id in the browser, from the view's start `start_ms` (UTC, truncated to whole milliseconds) and a
-    /// random number in `[0, 1)`, of which 53 bits are used.
+    /// random number in `[0, 1)`, of which 51 bits are used.
     #[must_use]
     pub fn drawn(start_ms: f64, random: f64) -> Self {
         const BITS: f64 = 9_007_199_254_740_992.0;
-        // The 53 bits are the highest of the 74 random bits of `new`. The casts saturate.
+        // The casts saturate. Changing the bits would give one view two ids while old modules are cached.
         let (time, random) = (start_ms as u64, (random * BITS) as u64);
         let mut high = (time << 16) | 0x7000 | ((random >> 43) & 0xfff);
         let mut low = (0x2 << 62) | ((random << 21) & (u64::MAX >> 2));

@@ -1,5 +1,6 @@
 //! Fetches the npm packages that read the server, or send to it, in tests: clients of other makers.
 
+use crate::collector::hex;
 use crate::run::{run, say, target_dir};
 use crate::toolchain;
 use anyhow::{Context as _, Result};
@@ -31,7 +32,7 @@ pub(crate) fn fetch() -> Result<PathBuf> {
     let npm = toolchain::program("npm", "npm")?;
     let list = PACKAGES.join(", ");
     // Another list is another folder.
-    let name: String = Sha256::digest(&list).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    let name = hex(&Sha256::digest(&list)[..8]);
     let dir = target_dir().join("tools/clients").join(name);
     // npm writes this file last, so its presence proves a complete installation.
     if !dir.join("node_modules/.package-lock.json").is_file() {

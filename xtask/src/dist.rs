@@ -71,7 +71,7 @@ fn checksums(dist: &Path) -> Result<()> {
     for file in files {
         let hash = sha2::Sha256::digest(fs::read(&file)?);
         let name = file.strip_prefix(dist)?.display();
-        let digits: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+        let digits = collector::hex(&hash);
         sums.push_str(&format!("{digits}  {name}\n"));
     }
     fs::write(dist.join("SHA256SUMS"), sums)?;

@@ -1,17 +1,19 @@
 //! `fieldvitals restore`: puts a backup into a data folder.
 
 use super::manifest::{self, Manifest, StoredFile};
-use super::{THRESHOLDS, said, sync_folder};
+use super::{summary, sync_folder};
 use crate::output::print;
 use crate::progress::Progress;
 use crate::site::print as print_json;
 use crate::store_args::StoreArgs;
 use anyhow::{Context as _, bail, ensure};
+use fieldvitals_server::health::THRESHOLDS;
 use fieldvitals_server::{EMBEDDED_STORE, RESTORING, SPOOL, StoreUrl, close_store, spool};
-use fieldvitals_store::private;
+use fieldvitals_store::private::{self, BESIDE, with_suffix};
 use fieldvitals_store_sqlite::backup::{check_file, count_file};
 use serde_json::json;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -71,20 +73,19 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     };
     if manifest.spool.is_some() {
         let url = match &target.store {
-            Some(path) => StoreUrl::File(with_suffix(path)),
+            Some(path) => StoreUrl::File(with_suffix(path, SUFFIX)),
             None => url,
         };
         let store = url.open().await?;
-        let adopted = spool::backup::adopt(&with_suffix(&target.data_dir.join(SPOOL)), store.as_ref()).await;
+        let spool = with_suffix(&target.data_dir.join(SPOOL), SUFFIX);
+        let adopted = spool::backup::adopt(&spool, store.as_ref()).await;
         close_store(store.as_ref()).await;
         adopted?;
     }
     for (from, to) in &moves {
         for log in ["-wal", "-journal"] {
-            let mut left = from.as_os_str().to_owned();
-            left.push(log);
             ensure!(
-                !Path::new(&left).exists(),
+                !with_suffix(from, log).exists(),
                 "{} was not closed; run the same command again",
                 from.display()
             );
@@ -97,7 +98,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     if args.json {
         print_json(&json!({"folder": target.data_dir, "backup": manifest}));
     } else {
-        print(&format!("{}\n", said(&manifest, &target.data_dir)));
+        print(&format!("{}\n", summary(&manifest, &target.data_dir)));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -114,16 +115,14 @@ impl Target {
     /// Refuses a place with files that a restore would replace, or whose log would damage what it writes.
     fn refuse_files(&self) -> anyhow::Result<()> {
         let spool = self.data_dir.join(SPOOL);
-        for path in self.store.iter().chain([&spool]) {
-            for beside in ["", "-wal", "-shm", "-journal"] {
-                let mut file = path.as_os_str().to_owned();
-                file.push(beside);
-                ensure!(
-                    !Path::new(&file).exists(),
-                    "{} exists already; restore into a new folder (--data-dir), or move this one away",
-                    Path::new(&file).display()
-                );
-            }
+        let databases = self.store.iter().chain([&spool]);
+        let files = databases.flat_map(|path| BESIDE.map(|suffix| with_suffix(path, suffix)));
+        for file in files.chain([self.data_dir.join(THRESHOLDS)]) {
+            ensure!(
+                !file.exists(),
+                "{} exists already; restore into a new folder (--data-dir), or move this one away",
+                file.display()
+            );
         }
         Ok(())
     }
@@ -133,7 +132,8 @@ impl Target {
         let mut progress = Progress::new();
         let mut moves = Vec::new();
         let mut take = |name: &str, to: PathBuf, file: &StoredFile| -> anyhow::Result<PathBuf> {
-            let (from, part) = (backup.join(name), with_suffix(&to));
+            let (from, part) = (backup.join(name), with_suffix(&to, SUFFIX));
+            remove_rest(&part)?;
             let copied = manifest::copy(&from, &part)?;
             ensure!(
                 copied == *file,
@@ -189,8 +189,67 @@ impl Target {
     }
 }
 
-fn with_suffix(path: &Path) -> PathBuf {
-    let mut part = path.as_os_str().to_owned();
-    part.push(SUFFIX);
-    part.into()
+/// Removes what an interrupted restore has left of a file. SQLite would apply its log to the new copy.
+fn remove_rest(part: &Path) -> anyhow::Result<()> {
+    for rest in BESIDE.map(|suffix| with_suffix(part, suffix)) {
+        if let Err(error) = fs::remove_file(&rest)
+            && error.kind() != ErrorKind::NotFound
+        {
+            return Err(error).with_context(|| format!("{} cannot be removed", rest.display()));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Source, make};
+    use super::*;
+    use fieldvitals_store::{NewSite, Sites as _};
+    use fieldvitals_store_sqlite::SqliteStore;
+
+    /// Makes a store with one site. It is open, so its log is beside it.
+    async fn store_of(path: &Path, site: &str) -> SqliteStore {
+        let store = SqliteStore::open(path).await.unwrap();
+        let site =
+            NewSite { name: site.to_owned(), key: site.to_owned(), origins: Vec::new(), created_ms: 0 };
+        store.site_add(site).await.unwrap();
+        store
+    }
+
+    #[tokio::test]
+    async fn log_that_an_interrupted_restore_left_is_not_applied_to_the_copy() {
+        let folder = tempfile::tempdir().unwrap();
+        let [data_dir, new_dir] = ["data", "new"].map(|name| folder.path().join(name));
+        for folder in [&data_dir, &new_dir] {
+            private::create_folder(folder).unwrap();
+        }
+        let store = data_dir.join(EMBEDDED_STORE);
+        store_of(&store, "ours").await.close().await;
+        let backup = folder.path().join("backup");
+        let manifest = make(&Source { store: Some(store), data_dir }, &backup).unwrap();
+
+        let other = folder.path().join("other.db");
+        let other_store = store_of(&other, "other").await;
+        let target = Target { store: Some(new_dir.join(EMBEDDED_STORE)), data_dir: new_dir };
+        let part = with_suffix(target.store.as_ref().unwrap(), SUFFIX);
+        let log = with_suffix(&part, "-wal");
+        assert!(fs::copy(with_suffix(&other, "-wal"), &log).unwrap() > 0, "the other store has a log");
+        other_store.close().await;
+
+        let moves = target.copy(&backup, &manifest).unwrap();
+        assert_eq!(moves, [(part.clone(), target.store.unwrap())]);
+        assert!(!log.exists());
+        assert_eq!(StoredFile::of(&part).unwrap(), manifest.store.unwrap().file);
+    }
+
+    #[test]
+    fn folder_with_limits_of_health_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = Target { data_dir: folder.path().to_owned(), store: None };
+        assert!(target.refuse_files().is_ok());
+        fs::write(folder.path().join(THRESHOLDS), "").unwrap();
+        let message = target.refuse_files().unwrap_err().to_string();
+        assert!(message.contains("thresholds.toml exists already"), "{message}");
+    }
 }

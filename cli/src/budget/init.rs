@@ -1,5 +1,5 @@
 //! Proposes budgets from what a site measures. `check` passes what is proposed, on the data of today: the gate judges the
-//! proposal first.
+//! proposal first, and once more if a limit is another one since.
 
 use super::InitArgs;
 use crate::client::Client;
@@ -16,11 +16,23 @@ use vitals::budget::{
 use vitals::gate::Verdict;
 use vitals::metric::{Metric, Unit, Value};
 
-/// A budget before it is judged.
+/// A budget, and what the gate found.
 struct Proposal {
     budget: Budget,
     /// The measurement, for the comment.
     now: String,
+    finding: Finding,
+}
+
+/// What the gate found about a proposal.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Finding {
+    /// Not judged with this limit.
+    Unjudged,
+    /// The budget passes.
+    Passes,
+    /// The budget is not decided: page views that likely decide it, if known.
+    Undecided(Option<u64>),
 }
 
 /// Asks for the measurements of the site and its routes with most page views, and proposes their budgets.
@@ -43,33 +55,30 @@ pub(super) async fn propose(args: &InitArgs) -> Result<Done, Failure> {
         ),
         hint: "A longer --period has more.".to_owned(),
     };
-    let file: String =
-        groups.iter().flat_map(|(_, proposals)| proposals).map(|proposal| proposal.budget.toml()).collect();
-    if file.is_empty() {
+    let mut open: Vec<&mut Proposal> =
+        groups.iter_mut().flat_map(|(_, proposals)| proposals.iter_mut()).collect();
+    if open.is_empty() {
         return Err(undecided(""));
     }
-    let (_, judged): (Json, GateAnswer) =
-        client.post_toml(&["sites", &site, "gate"], &[period], file).await?;
-    let mut rows = judged.budgets.iter();
-    let (mut kept, mut texts) = (0, Vec::new());
-    for (title, proposals) in groups {
-        let mut text = Vec::new();
-        for proposal in proposals {
-            let row = rows.next().ok_or_else(|| {
-                let hint = "Does it run the same version as this command?";
-                Failure::unreachable("the server judged fewer budgets than were sent", hint)
-            })?;
-            let (is_kept, written) = settled(proposal, row);
-            kept += usize::from(is_kept);
-            text.push(written);
-        }
-        if !text.is_empty() {
-            texts.push(format!("# {}\n\n{}", plain(title), text.join("\n")));
+    let rows = judged(&client, &site, period, &open).await?;
+    for (proposal, row) in open.iter_mut().zip(&rows) {
+        proposal.settle(row);
+    }
+    open.retain(|proposal| !matches!(proposal.finding, Finding::Undecided(_)));
+    if open.iter().any(|proposal| proposal.finding == Finding::Unjudged) {
+        let rows = judged(&client, &site, period, &open).await?;
+        for (proposal, row) in open.iter_mut().zip(&rows) {
+            proposal.finding = found(row);
         }
     }
-    if kept == 0 {
+    if open.iter().all(|proposal| proposal.finding != Finding::Passes) {
         return Err(undecided(" that decide a budget"));
     }
+    let written = groups.iter().filter(|(_, proposals)| !proposals.is_empty()).map(|(title, proposals)| {
+        let text: Vec<String> = proposals.iter().map(Proposal::written).collect();
+        format!("# {}\n\n{}", plain(title), text.join("\n"))
+    });
+    let texts: Vec<String> = written.collect();
     let title = format!(
         "# Budgets that {} keeps, by the last {}: fieldvitals check --period {} passes them today.\n\n",
         plain(&site),
@@ -95,26 +104,56 @@ fn proposals(route: &str, metrics: &Metrics) -> Vec<Proposal> {
             line: 0,
         };
         let now = crate::output::value(metric, measured.p75, &[]);
-        Some(Proposal { budget, now: format!("{now} over {} page views", grouped(measured.n)) })
+        let now = format!("{now} over {} page views", grouped(measured.n));
+        Some(Proposal { budget, now, finding: Finding::Unjudged })
     });
     proposed.collect()
 }
 
-/// A proposal after its verdict: with a limit that passes, or a comment that says how many page views are missing. The
-/// interval of the gate is wider than that of reports, because page views of a visitor resemble each other.
-fn settled(proposal: Proposal, row: &BudgetAnswer) -> (bool, String) {
-    let Proposal { mut budget, now } = proposal;
-    if row.verdict != Verdict::Pass {
-        let Some(max) = row.interval.and_then(|[_, upper]| rounded_up(budget.metric, upper)) else {
-            let needed = row.samples_needed.map_or_else(
-                || "more page views are needed".to_owned(),
-                |needed| format!("about {} page views are needed", grouped(needed)),
-            );
-            return (false, format!("# {}: now {now}; {needed} for a budget.\n", budget.metric.name()));
-        };
-        budget.limit = Limit::Max(max);
+/// Asks the gate for its verdicts. Returns a row for each proposal.
+async fn judged(
+    client: &Client,
+    site: &str,
+    period: (&str, Option<&str>),
+    proposals: &[&mut Proposal],
+) -> Result<Vec<BudgetAnswer>, Failure> {
+    let file: String = proposals.iter().map(|proposal| proposal.budget.toml()).collect();
+    let (_, judged): (Json, GateAnswer) = client.post_toml(&["sites", site, "gate"], &[period], file).await?;
+    if judged.budgets.len() < proposals.len() {
+        let hint = "Does it run the same version as this command?";
+        return Err(Failure::unreachable("the server judged fewer budgets than were sent", hint));
     }
-    (true, format!("# Now {now}.\n{}", budget.toml()))
+    Ok(judged.budgets)
+}
+
+fn found(row: &BudgetAnswer) -> Finding {
+    if row.verdict == Verdict::Pass { Finding::Passes } else { Finding::Undecided(row.samples_needed) }
+}
+
+impl Proposal {
+    /// Follows the first verdict: a limit that does not pass becomes the upper end of the interval. The interval of the gate
+    /// is wider than that of reports, because page views of a visitor resemble each other.
+    fn settle(&mut self, row: &BudgetAnswer) {
+        self.finding = found(row);
+        if self.finding == Finding::Passes {
+            return;
+        }
+        if let Some(max) = row.interval.and_then(|[_, upper]| rounded_up(self.budget.metric, upper)) {
+            self.budget.limit = Limit::Max(max);
+            self.finding = Finding::Unjudged;
+        }
+    }
+
+    /// The budget, or a comment that says how many page views are missing.
+    fn written(&self) -> String {
+        let Self { budget, now, finding } = self;
+        let needed = match finding {
+            Finding::Unjudged | Finding::Passes => return format!("# Now {now}.\n{}", budget.toml()),
+            Finding::Undecided(None) => "more page views are needed".to_owned(),
+            Finding::Undecided(Some(needed)) => format!("about {} page views are needed", grouped(*needed)),
+        };
+        format!("# {}: now {now}; {needed} for a budget.\n", budget.metric.name())
+    }
 }
 
 /// The limit that a metric keeps: its good threshold, or the upper end of its interval, rounded up.

@@ -52,7 +52,10 @@ pub(super) async fn apply(args: &ApplyArgs) -> Result<Done, Failure> {
         stdout.push_str(&format!("{sum}\n"));
         return Ok(super::done(Exit::Pass, stdout));
     }
-    let (_, applied): (_, AppliedAnswer) = client.put_toml(&["sites", &site, "budgets"], source.text).await?;
+    let replaces = kept.version.unwrap_or(0).to_string();
+    let query = [("replaces", Some(replaces.as_str()))];
+    let (_, applied): (_, AppliedAnswer) =
+        client.put_toml(&["sites", &site, "budgets"], &query, source.text).await?;
     stdout.push_str(&format!(
         "version {} of {}: {}\n",
         applied.version,

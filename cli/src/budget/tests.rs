@@ -133,10 +133,17 @@ async fn init_proposes_what_the_site_keeps() {
         judged("LCP", "inconclusive", Value::Null, json!(1_300)),
         judged("INP", "inconclusive", json!(352), Value::Null),
     ]});
+    let again = json!({"site": "shop", "release": null, "period": period, "verdict": "inconclusive", "budgets": [
+        judged("LCP", "pass", json!(2_300), Value::Null),
+        judged("CLS", "pass", json!(0.1623), Value::Null),
+        judged("INP", "inconclusive", json!(402), json!(2_100)),
+    ]});
     let summary = |metrics: Value, pages: Value| {
         let summary = json!({"site": "shop", "period": period, "views": 5000, "views_estimated": 5000,
             "metrics": metrics, "pages": pages, "missing": []});
-        Responder::start(&[("200 OK", &summary.to_string()), ("200 OK", &gate.to_string())])
+        let answers = [summary, gate.clone(), again.clone()].map(|answer| answer.to_string());
+        let answers: Vec<(&str, &str)> = answers.iter().map(|answer| ("200 OK", answer.as_str())).collect();
+        Responder::start(&answers)
     };
     let whole = json!({"LCP": metric(2_100.0, 2_140.0, 5_000), "CLS": metric(0.142, 0.1481, 5_000)});
     let server = summary(whole, json!([page]));
@@ -148,13 +155,23 @@ async fn init_proposes_what_the_site_keeps() {
         .iter()
         .map(|budget| format!("{} {}", budget.key(), budget.limit.max().unwrap().number(budget.metric)))
         .collect();
-    assert_eq!(budgets, ["LCP p75 all * 2500", "CLS p75 all * 0.17", "INP p75 all /p/:id 400"]);
-    assert!(text.contains("# Now 310 ms over 900 page views.\n"), "{text}");
+    assert_eq!(budgets, ["LCP p75 all * 2500", "CLS p75 all * 0.17"]);
+    assert!(text.contains("# Now 2100 ms over 5,000 page views.\n"), "{text}");
+    assert!(
+        text.contains("# INP: now 310 ms over 900 page views; about 2,100 page views are needed"),
+        "the new limit does not pass either: {text}"
+    );
     assert!(
         text.contains("# LCP: now 2100 ms over 101 page views; about 1,300 page views are needed"),
         "{text}"
     );
-    assert!(server.requests()[1].starts_with("POST /api/v1/sites/shop/gate?period=7d "));
+    let requests = server.requests();
+    assert_eq!(requests.len(), 3);
+    for (request, budgets) in requests[1..].iter().zip([4, 3]) {
+        assert!(request.starts_with("POST /api/v1/sites/shop/gate?period=7d "), "{request}");
+        assert_eq!(request.matches("[[budget]]").count(), budgets, "{request}");
+    }
+    assert!(requests[2].contains("max = 0.17\n") && requests[2].contains("max = 400\n"), "{}", requests[2]);
     let server = summary(json!({}), json!([]));
     let failure =
         run(&["init", "--server", &server.url, "--token", "t", "--site", "shop"]).await.unwrap_err();

@@ -70,7 +70,7 @@ fn parse(text: &str, command: &Command) -> Result<BTreeMap<String, Entry>, Fault
         }
     })?;
     let names = || command.get_arguments().filter(|arg| is_option(arg)).filter_map(Arg::get_long);
-    let mut entries = BTreeMap::new();
+    let mut entries: BTreeMap<String, Entry> = BTreeMap::new();
     let mut keys: Vec<_> = document.get_ref().iter().collect();
     // The first mistake of the file is reported.
     keys.sort_by_key(|(key, _)| key.span().start);
@@ -81,6 +81,10 @@ fn parse(text: &str, command: &Command) -> Result<BTreeMap<String, Entry>, Fault
             let known: Vec<String> = names().map(str::to_owned).collect();
             return Err(Fault { at: key.span().start, message: unknown("option", name, "", &known) });
         };
+        if let Some(first) = entries.keys().find(|first| are_alternatives(first, name)) {
+            let message = format!("{name} and {first} both name a store; leave one out");
+            return Err(Fault { at: key.span().start, message });
+        }
         let values = values(name, value, arg)?;
         check(name, &values, arg).map_err(|message| Fault { at: value.span().start, message })?;
         let line = position(text, key.span().start).0;
@@ -92,6 +96,12 @@ fn parse(text: &str, command: &Command) -> Result<BTreeMap<String, Entry>, Fault
 /// Whether a file may have an option.
 fn is_option(arg: &Arg) -> bool {
     arg.get_long().is_some_and(|long| long != super::CONFIG) && !matches!(arg.get_action(), ArgAction::Help)
+}
+
+/// Whether one of two options replaces the other.
+fn are_alternatives(one: &str, other: &str) -> bool {
+    let is_one = |name: &str| super::ALTERNATIVES.iter().any(|id| id.replace('_', "-") == name);
+    is_one(one) && is_one(other)
 }
 
 /// The values of an option, as they would be on the command line.
@@ -124,6 +134,7 @@ fn values(name: &str, value: &Spanned<DeValue<'_>>, arg: &Arg) -> Result<Vec<Str
 fn kind(value: &DeValue<'_>) -> &'static str {
     match value {
         DeValue::String(_) => "a text",
+        DeValue::Integer(number) if number.radix() == 10 => "a number",
         DeValue::Integer(_) => "a number of another base than 10",
         DeValue::Float(_) => "a number with decimals",
         DeValue::Boolean(_) => "true or false",

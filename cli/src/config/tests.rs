@@ -96,7 +96,16 @@ fn mistakes_of_a_file_are_told_with_their_place() {
         ("listen = \"nowhere\"", "fieldvitals.toml:1:10: listen = \"nowhere\": "),
         ("bots = \"eat\"", "fieldvitals.toml:1:8: bots = \"eat\": expected one of filter, keep"),
         ("keep-views-days = 1", "fieldvitals.toml:1:19: keep-views-days = \"1\": 1 is not in 2..=3660"),
-        ("no-demo = 1", "fieldvitals.toml:1:11: no-demo is a number"),
+        ("no-demo = 1", "fieldvitals.toml:1:11: no-demo is a number; expected true or false"),
+        (
+            "drain = 0x10",
+            "fieldvitals.toml:1:9: drain is a number of another base than 10; expected a text in quotes, or a number",
+        ),
+        (
+            "database-url = \"sqlite:x\"\ndatabase-url-file = \"/nowhere\"\n",
+            "fieldvitals.toml:2:1: database-url-file and database-url both name a store; leave one out",
+        ),
+        ("log = \"info,sqlx=loud\"", "fieldvitals.toml:1:7: log = \"info,sqlx=loud\": "),
         ("drain = 1.5", "fieldvitals.toml:1:9: drain is a number with decimals; expected"),
         ("drain = [5]", "fieldvitals.toml:1:9: drain is a list; expected"),
         (

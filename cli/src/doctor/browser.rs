@@ -2,7 +2,7 @@
 //! arrives. Speaks WebDriver (<https://www.w3.org/TR/webdriver2/>) with a local chromedriver.
 
 use crate::output::plain;
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use fieldvitals_store::diagnosis::Finding;
 use reqwest::{Method, Url};
 use serde_json::{Value, json};
@@ -15,6 +15,10 @@ const CHECK: &str = "page.browser";
 const DRIVER: &str = "chromedriver";
 /// Time of a whole visit, in seconds: a slow page takes some 20.
 const VISIT_S_MAX: u64 = 90;
+/// Time until the load event.
+const PAGE_TIME_MAX: Duration = Duration::from_secs(60);
+/// Time until chromedriver and its browser run.
+const START_S_MAX: u64 = 30;
 /// Time of a beacon after the page was hidden. It is sent at once.
 const BEACON_TIME_MAX: Duration = Duration::from_secs(10);
 /// Time for the script after the load event.
@@ -24,7 +28,9 @@ const LOOK: Duration = Duration::from_millis(100);
 
 /// Visits a page, and judges its beacon.
 pub(super) async fn visit(page: &Url, key: Option<&str>) -> Finding {
-    let driver = match Driver::start().await {
+    let starting = tokio::time::timeout(Duration::from_secs(START_S_MAX), Driver::start());
+    let started = starting.await.unwrap_or_else(|_| Err(anyhow!("it did not start within {START_S_MAX} s")));
+    let driver = match started {
         Ok(driver) => driver,
         Err(error) => {
             return Finding::problem(
@@ -115,6 +121,8 @@ impl Driver {
         }
         let wanted = json!({"capabilities": {"alwaysMatch": {
             "browserName": "chrome",
+            // A page that never finishes loading would hold up the end of the session, and leave the browser running.
+            "timeouts": {"pageLoad": PAGE_TIME_MAX.as_millis() as u64},
             "goog:chromeOptions": {"args": args},
             "goog:loggingPrefs": {"performance": "ALL", "browser": "ALL"},
         }}});
@@ -158,7 +166,7 @@ impl Driver {
 
     async fn end(mut self) {
         let ending = call(&self.http, Method::DELETE, &self.session, None);
-        // The driver is killed next, and a browser that still runs ends with it.
+        // The browser ends with its session.
         let _ = tokio::time::timeout(BEACON_TIME_MAX, ending).await;
         let _ = self.child.kill().await;
     }

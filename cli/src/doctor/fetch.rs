@@ -88,6 +88,15 @@ impl Fetcher {
     }
 }
 
+/// A URL without a user and a password, for texts.
+pub(super) fn shown(url: &Url) -> Url {
+    let mut url = url.clone();
+    // Fails for URLs without a host, which have neither.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    url
+}
+
 /// The root cause of an error.
 fn cause(error: &reqwest::Error) -> String {
     if error.is_timeout() {
@@ -100,4 +109,15 @@ fn cause(error: &reqwest::Error) -> String {
         next = error.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn password_of_a_url_is_not_shown() {
+        let url = "https://me:secret@staging.example/a".parse().unwrap();
+        assert_eq!(shown(&url).as_str(), "https://staging.example/a");
+    }
 }

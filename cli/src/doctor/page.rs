@@ -1,7 +1,7 @@
 //! Examines a page: its tag, its policy, the files that it loads, and whether its beacons are taken.
 
 use super::browser;
-use super::fetch::{Fetched, Fetcher};
+use super::fetch::{Fetched, Fetcher, shown};
 use super::html::{self, Tag};
 use super::policy::{Policy, Refusal};
 use crate::client::Client;
@@ -72,7 +72,7 @@ async fn examine(
             let advice = "Is the address right, and may this machine reach it?";
             findings.push(Finding::problem(
                 "page.fetch",
-                format!("{page} does not answer: {reason}"),
+                format!("{} does not answer: {reason}", shown(page)),
                 advice,
             ));
             return None;
@@ -152,11 +152,16 @@ async fn examine(
     key
 }
 
-/// The site's key: an attribute of the tag, or a parameter of its address.
+/// An option, as the script reads it: a parameter of its address, else an attribute of the tag.
+fn option(tag: &Tag, script: &Url, name: &str) -> Option<String> {
+    let parameter = script.query_pairs().filter(|(own, _)| own == name).last();
+    let parameter = parameter.map(|(_, text)| text.into_owned());
+    parameter.or_else(|| tag.get(&format!("data-{name}")).map(str::to_owned)).filter(|text| !text.is_empty())
+}
+
+/// The site's key.
 fn site_key(tag: &Tag, script: &Url) -> Option<String> {
-    let attribute = tag.get("data-site").map(str::to_owned);
-    let parameter = || script.query_pairs().find(|(name, _)| name == "site").map(|(_, key)| key.into_owned());
-    attribute.or_else(parameter).filter(|key| !key.is_empty())
+    option(tag, script, "site")
 }
 
 /// Judges how the tag is embedded.
@@ -200,21 +205,27 @@ fn judge_tag(tag: &Tag, count: usize, script: &Url, page: &Url) -> Vec<Finding> 
             "Keep one tag.",
         ));
     }
-    if tag
-        .get("data-sample")
-        .is_some_and(|share| share.trim().parse().map_or(true, |share: f64| share <= 0.0))
-    {
-        findings.push(Finding::problem(
-            CHECK,
-            format!(
-                "data-sample is `{}`, not a share between 0 and 1",
-                tag.get("data-sample").unwrap_or_default()
-            ),
-            "Write 0.1 for a tenth of the page views, or leave it out.",
-        ));
+    if let Some(sample) = option(tag, script, "sample") {
+        const ADVICE: &str = "Write 0.1 for a tenth of the page views, or leave it out.";
+        match sample.trim().parse::<f64>() {
+            Ok(share) if share > 0.0 && share <= 1.0 => {}
+            Ok(share) if share <= 0.0 => findings.push(Finding::problem(
+                CHECK,
+                format!("data-sample is `{}`: no page view is sent", plain(&sample)),
+                ADVICE,
+            )),
+            _ => findings.push(Finding::warning(
+                CHECK,
+                format!(
+                    "data-sample is `{}`, no share between 0 and 1: all page views are sent",
+                    plain(&sample)
+                ),
+                ADVICE,
+            )),
+        }
     }
     if findings.is_empty() {
-        let consent = match tag.get("data-consent") {
+        let consent = match option(tag, script, "consent").as_deref() {
             Some("required") => "; nothing is sent before fieldvitals.consent(true)",
             _ => "",
         };
@@ -305,12 +316,9 @@ fn judge_policies(policies: &[Policy], tag: &Tag, to: &Addresses) -> Vec<Finding
 impl Addresses {
     /// Finds the addresses as the script does: the module beside the script, the endpoint by an option or at its place.
     fn new(page: &Url, base: &Url, script: Url, tag: &Tag, body: &str) -> Self {
-        let own = tag.get("data-endpoint").filter(|endpoint| !endpoint.is_empty());
-        // A script says itself whether the place is from the root of its host, or beside it.
-        let from_root = body.find("v1/beacon").is_none_or(|at| body[..at].ends_with('/'));
-        let place = if from_root { "/v1/beacon" } else { "v1/beacon" };
-        let beside = || script.join(place).unwrap_or_else(|_| script.clone());
-        let endpoint = own.and_then(|own| base.join(own).ok()).unwrap_or_else(beside);
+        let own = option(tag, &script, "endpoint");
+        let beside = || script.join("v1/beacon").unwrap_or_else(|_| script.clone());
+        let endpoint = own.and_then(|own| base.join(&own).ok()).unwrap_or_else(beside);
         let module = module_name(body).and_then(|name| {
             let file = |end| script.join(&format!("c/{name}.{end}")).ok();
             Some([file("js")?, file("wasm")?])
@@ -479,6 +487,15 @@ async fn preflight(
     }
     let allowed = answer.header("access-control-allow-origin");
     let with_credentials = answer.header("access-control-allow-credentials") == "true";
+    if allowed == page_origin && with_credentials && site.is_none() {
+        return Finding::warning(
+            CHECK,
+            format!(
+                "{endpoint} takes beacons of {page_origin}; whether the server knows the key was not asked"
+            ),
+            "Give --server and --token, or --browser.",
+        );
+    }
     if allowed == page_origin && with_credentials {
         return Finding::ok(CHECK, format!("{endpoint} takes beacons of {page_origin}"));
     }
@@ -518,7 +535,8 @@ mod tests {
             ("async src=/v.js", "no data-site"),
             ("src=/v.js data-site=k", "no async"),
             ("async src=/v.js data-site=k integrity=sha256-x", "integrity"),
-            ("async src=/v.js data-site=k data-sample=ten", "data-sample is `ten`"),
+            ("async src=/v.js data-site=k data-sample=ten", "all page views are sent"),
+            ("async src=/v.js data-site=k data-sample=0", "no page view is sent"),
         ] {
             let finding = found(attributes, &script);
             assert!(finding.level != Level::Ok && finding.found.contains(said), "{finding:?}");
@@ -543,12 +561,15 @@ mod tests {
                 to.module.map(|[loader, module]| [loader.path().to_owned(), module.path().to_owned()]),
             )
         };
-        let (endpoint, module) = at("src=/v.js", "i(`/v1/beacon`);import(i(`c/685825ca.js`))");
-        assert_eq!(endpoint, "https://v.example/v1/beacon");
+        let (endpoint, module) = at("src=/v.js", "i(`v1/beacon`);import(i(`c/685825ca.js`))");
+        assert_eq!(endpoint, "https://v.example/vitals/v1/beacon");
         assert_eq!(module, Some(["/vitals/c/685825ca.js".to_owned(), "/vitals/c/685825ca.wasm".to_owned()]));
         let (endpoint, module) = at("src=/v.js", "i(`v1/beacon`);`/v.js`");
         assert_eq!((endpoint.as_str(), module), ("https://v.example/vitals/v1/beacon", None));
         assert_eq!(at("src=/v.js data-endpoint=/in", "").0, "https://shop.example/in");
+        let own: Url = "https://v.example/v.js?site=k&endpoint=https://x.example/in".parse().unwrap();
+        let to = Addresses::new(&page, &page, own, &tag("src=/v.js data-endpoint=/other"), "");
+        assert_eq!(to.endpoint.as_str(), "https://x.example/in", "parameters go before attributes");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Examines a running server: `/healthz`, `/readyz`, and with a token `/api/v1/status`.
 
-use super::fetch::Fetcher;
+use super::fetch::{Fetcher, shown};
 use crate::client::Client;
 use crate::output::plain;
 use fieldvitals_store::diagnosis::{Finding, Level};
@@ -59,6 +59,9 @@ struct MaintenanceAnswer {
     last_error: Option<String>,
 }
 
+/// Characters of an answer that are shown.
+const LINE_CHARS_MAX: usize = 200;
+
 /// Examines a server.
 pub(super) async fn diagnose(fetcher: &Fetcher, server: &Url, client: Option<&Client>) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -88,29 +91,26 @@ async fn probe(fetcher: &Fetcher, server: &Url, check: &'static str, path: &str)
     if let Ok(mut segments) = url.path_segments_mut() {
         segments.pop_if_empty().push(path);
     }
+    let shown = shown(&url);
     match fetcher.get(&url, &[]).await {
         Err(reason) => Finding::problem(
             check,
-            format!("{url} does not answer: {reason}"),
+            format!("{shown} does not answer: {reason}"),
             "Is the server running, and is this its address? Its log says why it ended.",
         ),
         Ok(answer) if answer.status.is_success() => {
-            Finding::ok(check, format!("{url} answers {}", answer.status.as_u16()))
+            Finding::ok(check, format!("{shown} answers {}", answer.status.as_u16()))
         }
         Ok(answer) => Finding::problem(
             check,
-            format!("{url} answers {}: {}", answer.status.as_u16(), plain(first_line(&answer.text()))),
+            format!("{shown} answers {}: {}", answer.status.as_u16(), plain(&first_line(&answer.text()))),
             "The server takes no beacons now. Its log has the reason; a proxy between may answer in its place.",
         ),
     }
 }
 
-fn first_line(text: &str) -> &str {
-    text.lines()
-        .next()
-        .unwrap_or_default()
-        .get(..200)
-        .unwrap_or_else(|| text.lines().next().unwrap_or_default())
+fn first_line(text: &str) -> String {
+    text.lines().next().unwrap_or_default().chars().take(LINE_CHARS_MAX).collect()
 }
 
 fn judge(status: &StatusAnswer) -> Vec<Finding> {
@@ -207,6 +207,6 @@ mod tests {
     #[test]
     fn first_line_of_a_hostile_text_is_bounded_at_a_character() {
         assert_eq!(first_line("a\nb"), "a");
-        assert_eq!(first_line(&"a".repeat(300)).len(), 200);
+        assert_eq!(first_line(&format!("a{}", "é".repeat(300))).chars().count(), LINE_CHARS_MAX);
     }
 }

@@ -54,14 +54,17 @@ impl Plan {
     ) -> Option<Self> {
         let held = stages.iter().filter(|tried| !tried.measured.is_broken() && tried.measured.taken > 0);
         let held_per_second = held.map(|tried| tried.measured.per_second()).max_by(f64::total_cmp)?;
-        let broken = stages.iter().filter(|tried| tried.measured.is_broken());
-        let broken_per_second = broken.map(|tried| tried.stage.rate).min();
+        let broken_per_second =
+            stages.iter().find(|tried| tried.measured.is_broken()).map(|tried| tried.stage.rate);
         let page_views_month = held_per_second * USE / PEAK / BEACONS_PER_VIEW * MONTH_S;
         let views = all.taken as f64 * VIEWS_PER_BEACON;
         let grown =
             before.store_bytes.zip(after.store_bytes).map(|(before, after)| after.saturating_sub(before));
-        let measured =
-            grown.filter(|&bytes| views >= VIEWS_MIN && bytes > 0).map(|bytes| bytes as f64 / views);
+        // What waits in the spool has cost the store nothing yet.
+        let is_loaded = after.waiting == Some(0);
+        let measured = grown
+            .filter(|&bytes| is_loaded && views >= VIEWS_MIN && bytes > 0)
+            .map(|bytes| bytes as f64 / views);
         let view_bytes = measured.unwrap_or(VIEW_BYTES);
         let cpu_s = before.cpu_s.zip(after.cpu_s).map(|(before, after)| (after - before).max(0.0));
         Some(Self {
@@ -74,13 +77,19 @@ impl Plan {
             disk_bytes_month: page_views_month * view_bytes,
             memory_bytes: peak_bytes.max(after.resident_bytes),
             memory_bytes_max: fieldvitals_server::telemetry::process::Resources::read().memory_bytes_max,
-            cpu_micros: cpu_s.filter(|_| all.taken > 0).map(|seconds| seconds * 1e6 / all.taken as f64),
+            cpu_micros: cpu_s
+                .filter(|_| is_loaded && all.taken > 0)
+                .map(|seconds| seconds * 1e6 / all.taken as f64),
         })
     }
 
     /// The assumptions, as a sentence.
     pub(super) fn assumptions(&self) -> String {
-        let bytes = if self.is_view_measured { "measured here" } else { "assumed; --data-dir measures it" };
+        let bytes = if self.is_view_measured {
+            "measured here"
+        } else {
+            "assumed; --data-dir with --token measures it from 20,000 page views on"
+        };
         format!(
             "Assumed: {BEACONS_PER_VIEW} beacons a page view, {VIEWS_PER_VISIT} page views a visit, a busiest hour of \
              {PEAK} times the mean, half of the capacity kept free. {:.0} bytes a page view ({bytes}), kept for the 30 days \
@@ -118,7 +127,10 @@ mod tests {
         // 200/s · 0.5 / 3 / 1.5 · 2,592,000 s.
         assert_eq!(plan.page_views_month.round(), 57_600_000.0);
         assert_eq!(plan.visits_month.round(), 19_200_000.0);
-        assert!(!plan.is_view_measured && plan.assumptions().contains("--data-dir measures it"));
+        assert!(!plan.is_view_measured && plan.assumptions().contains("--data-dir with --token measures it"));
+        let spike = [tried(100, 1_000, 0), tried(2_000, 1_000, 2_000), tried(100, 100, 2_000)];
+        let plan = Plan::of(&spike, &all(&spike), [&Usage::default(); 2], None).unwrap();
+        assert_eq!(plan.broken_per_second, Some(2_000), "the first stage that broke");
         let broken = [tried(300, 1, 2_000)];
         assert_eq!(Plan::of(&broken, &all(&broken), [&Usage::default(); 2], None), None);
     }
@@ -126,11 +138,14 @@ mod tests {
     #[test]
     fn growth_of_the_store_is_measured_by_enough_page_views() {
         let stages = [tried(100, 40_000, 0)];
-        let usage = |store_bytes, cpu_s| Usage { store_bytes, cpu_s, ..Usage::default() };
+        let usage = |store_bytes, cpu_s| Usage { store_bytes, cpu_s, waiting: Some(0), ..Usage::default() };
         let (before, after) = (usage(Some(1_000), Some(1.0)), usage(Some(7_601_000), Some(3.0)));
         let plan = Plan::of(&stages, &all(&stages), [&before, &after], Some(9)).unwrap();
         assert!(plan.is_view_measured && (plan.view_bytes - 200.0).abs() < 0.1, "{plan:?}");
         assert_eq!((plan.cpu_micros, plan.memory_bytes), (Some(50.0), Some(9)));
+        let behind = Usage { waiting: Some(1), ..after };
+        let plan = Plan::of(&stages, &all(&stages), [&before, &behind], None).unwrap();
+        assert_eq!((plan.is_view_measured, plan.cpu_micros), (false, None), "some beacons are not loaded");
         let few = [tried(100, 100, 0)];
         assert!(!Plan::of(&few, &all(&few), [&before, &after], None).unwrap().is_view_measured);
     }

@@ -1,7 +1,7 @@
 //! Sends the beacons of a stage at a fixed rate, whether or not earlier ones are answered.
 //!
 //! Each connection takes the next due beacon, waits until it is due, sends it and waits for the answer. A server that stalls
-//! delays the beacons behind, and each of them is charged for its delay: a time begins when the beacon was due.
+//! delays later beacons. Their delay counts, because a time begins when the beacon was due.
 
 use super::outcome::Measured;
 use super::stages::Stage;
@@ -19,14 +19,18 @@ const COUNTS: usize = 16;
 /// Pause between two lines of progress.
 const PROGRESS: Duration = Duration::from_millis(500);
 
-/// Sends a stage. `progress` gets the measurements so far.
+/// Time after a stage in which answers still count into its rate. A stage that is held has a mean of at most a second.
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
+
+/// Sends a stage. `progress` gets the measurements so far. Returns also whether `is_over` ended it early.
 pub(super) async fn stage(
     target: &Target,
     beacons: &Beacons,
     stage: Stage,
     connections: usize,
+    is_over: impl Fn() -> bool,
     mut progress: impl FnMut(&Measured),
-) -> Measured {
+) -> (Measured, bool) {
     let began = Instant::now();
     let beacons = Arc::new(beacons.clone());
     let next = Arc::new(AtomicU64::new(0));
@@ -48,12 +52,20 @@ pub(super) async fn stage(
     loop {
         tokio::select! {
             ended = senders.join_next() => if ended.is_none() { break },
-            _ = look.tick() => progress(&sum(&counts)),
+            _ = look.tick() => {
+                progress(&sum(&counts));
+                if is_over() {
+                    senders.abort_all();
+                    break;
+                }
+            }
         }
     }
     let mut all = sum(&counts);
-    all.elapsed = began.elapsed();
-    all
+    let was_cut = began.elapsed() < stage.time;
+    // One beacon without an answer waits for its timeout, and says nothing about the rate.
+    all.elapsed = began.elapsed().min(stage.time + LAST_ANSWERS);
+    (all, was_cut)
 }
 
 fn sum(counts: &[Arc<Mutex<Measured>>]) -> Measured {

@@ -6,6 +6,7 @@ use fieldvitals_server::EMBEDDED_STORE;
 use fieldvitals_server::http::api::health::LOAD_TESTS_ALLOWED;
 use fieldvitals_traffic::{Beacons, Sender, USER_AGENT};
 use reqwest::{Client, Url, redirect};
+use serde_json::Value;
 use std::error::Error;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -92,7 +93,9 @@ impl Target {
         if status == 204 {
             return Ok(());
         }
-        let said = plain(text(response).await.trim());
+        let body = text(response).await;
+        let answer: Value = serde_json::from_str(&body).unwrap_or_default();
+        let said = plain(answer["error"]["message"].as_str().unwrap_or(body.trim()));
         let hint = match status {
             403 => {
                 "The beacons are of https://shop.example: let the test's site take any origin (--origin '*')."

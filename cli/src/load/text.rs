@@ -59,7 +59,7 @@ pub(super) fn to_text(report: &Report, terminal: Terminal) -> String {
         );
         paragraph("", &line);
     }
-    let tested = report.stages.last().map_or(0, |tried| tried.stage.rate);
+    let tested = report.stages.iter().map(|tried| tried.stage.rate).max().unwrap_or(0);
     match &report.plan {
         None => paragraph(
             "",

@@ -1,5 +1,7 @@
 //! The options of `serve` for its log, its limits and its metrics.
 
+use anyhow::anyhow;
+use fieldvitals_server::health::Thresholds;
 use fieldvitals_server::limits::METRICS_SITES_MAX;
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
@@ -10,7 +12,7 @@ use tracing_subscriber::EnvFilter;
 #[derive(Debug, clap::Args)]
 pub(super) struct Monitoring {
     /// Which log lines to write: `warn`, `info`, `debug`, or by module.
-    #[arg(long, env = "FIELDVITALS_LOG", value_name = "FILTER")]
+    #[arg(long, env = "FIELDVITALS_LOG", value_name = "FILTER", value_parser = filter)]
     pub(super) log: Option<String>,
     /// The form of log lines.
     #[arg(long, env = "FIELDVITALS_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text, value_name = "FORMAT")]
@@ -41,7 +43,24 @@ enum LogFormat {
     Json,
 }
 
+fn filter(text: &str) -> Result<String, String> {
+    let expected = "expected a level such as info, or levels by module such as info,sqlx=debug";
+    EnvFilter::try_new(text).map(|_| text.to_owned()).map_err(|error| format!("{error}; {expected}"))
+}
+
 impl Monitoring {
+    /// Reads the file of thresholds.
+    ///
+    /// # Errors
+    /// If it cannot be read, or has a mistake.
+    pub(super) fn check(&self) -> anyhow::Result<()> {
+        let Some(path) = &self.thresholds else { return Ok(()) };
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| anyhow!("{}: it cannot be read: {error}", path.display()))?;
+        Thresholds::from_toml(&text).map_err(|problem| anyhow!("{}: {problem}", path.display()))?;
+        Ok(())
+    }
+
     /// Begins to log to standard error.
     pub(super) fn begin_log(&self, filter: EnvFilter) {
         let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);

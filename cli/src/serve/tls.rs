@@ -37,15 +37,20 @@ impl TlsArgs {
     /// If its files cannot be used.
     pub(super) fn open(&self) -> anyhow::Result<Option<Arc<Tls>>> {
         let Some(files) = self.files()? else { return Ok(None) };
+        Ok(Some(Arc::new(Tls::open(files)?)))
+    }
+
+    /// Logs a private key that other users can read.
+    pub(super) fn warn_of_loose_key(&self) {
         #[cfg(unix)]
-        if let Ok(key) = std::fs::metadata(&files.key)
+        if let Some(file) = &self.tls_key
+            && let Ok(key) = std::fs::metadata(file)
             && std::os::unix::fs::MetadataExt::mode(&key) & 0o007 != 0
         {
             tracing::warn!(
-                key = %files.key.display(),
+                key = %file.display(),
                 "other users of this machine can read the private key; remove their rights with chmod o-rwx"
             );
         }
-        Ok(Some(Arc::new(Tls::open(files)?)))
     }
 }

@@ -13,9 +13,9 @@ export function advicePanel(advice, most) {
   const isQuiet = silent.length > 0 && silent.every(({ code }) => code === "good");
   return panel(
     recommendations.length === 0
-      ? h("p", { class: "soft" }, isQuiet ? "Nothing: every metric that advice is about is good." : "No advice yet: no part dominates enough slow page views.")
+      ? h("p", { class: "soft" }, isQuiet ? "Nothing: every metric that advice is about is good." : "No advice yet.")
       : h("ol", {}, recommendations.slice(0, most).map(recommendation)),
-    recommendations.length === 0 && !isQuiet ? h("ul", { class: "soft small" }, silent.map(({ message }) => h("li", {}, quoted(message)))) : null);
+    recommendations.length === 0 && !isQuiet ? h("ul", { class: "soft small" }, silent.map(({ metric, message }) => h("li", {}, `${metric}: `, quoted(message)))) : null);
 }
 
 function recommendation({ code, metric, severity, title, evidence, dominated, slow_explained: slow, element, resource, steps }) {

@@ -1,4 +1,4 @@
-// Alerts: broken budgets and silent sites, with what was told to whom; acknowledge, snooze, resolve.
+// Alerts: broken budgets and silent sites, with their notices; acknowledge, snooze, resolve.
 import { changeButton } from "./forms.js";
 import { channelTable } from "./channels.js";
 import { chip } from "./chart.js";

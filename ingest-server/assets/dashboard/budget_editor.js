@@ -41,7 +41,10 @@ function blockOf(text, line) {
   const all = text.split("\n");
   if (!/^\s*\[\[budget\]\]/.test(all[line - 1] ?? "")) return null;
   const next = all.findIndex((content, place) => place >= line && /^\s*\[/.test(content));
-  return [line - 1, next < 0 ? all.length : next];
+  let end = next < 0 ? all.length : next;
+  // Comments above the next budget belong to that one.
+  while (next >= 0 && /^\s*(#|$)/.test(all[end - 1])) end -= 1;
+  return [line - 1, end];
 }
 
 /** A file with another limit in one budget; `null` if the budget has no line `max`. */
@@ -58,6 +61,16 @@ function withLimit(text, block, max) {
 function toml(budget) {
   const entries = Object.entries(budget).filter(([, text]) => text !== null && text !== "");
   return `[[budget]]\n${entries.map(([name, text]) => `${name} = ${typeof text === "number" ? text : JSON.stringify(text)}`).join("\n")}\n`;
+}
+
+/** Keeps a file that was made from the kept one, unless another one is kept by now. */
+function keep(site, kept, file) {
+  return change("PUT", `${sitePath(site, "budgets")}?replaces=${kept.version ?? 0}`, file);
+}
+
+/** Number of budgets in a file of ours. A file needs one. */
+function blocks(text) {
+  return text.split("\n").filter((content) => /^\s*\[\[budget\]\]/.test(content)).length;
 }
 
 /** Adds a budget, or changes the limit of one. What it would have done is shown as it is typed. */
@@ -99,7 +112,7 @@ export function budgetDialog({ site, kept, actions }, budget) {
     clearTimeout(typed);
     typed = setTimeout(look, TRIED_MS);
   };
-  const put = (file, says) => change("PUT", sitePath(site, "budgets"), file).then(() => {
+  const put = (file, says) => keep(site, kept, file).then(() => {
     dialog.close();
     return actions.changed(says);
   });
@@ -113,7 +126,7 @@ export function budgetDialog({ site, kept, actions }, budget) {
   });
   const dialog = openDialog(title, h("h2", {}, title), form,
     h("form", { method: "dialog", class: "line" }, h("button", { class: "secondary", type: "submit" }, "Cancel"),
-      budget === null ? null : h("button", { class: "secondary danger", type: "button", onclick: () => {
+      budget === null || blocks(text) === 1 ? null : h("button", { class: "secondary danger", type: "button", onclick: () => {
         dialog.close();
         const all = text.split("\n");
         confirmChange({ title: "Remove this budget", button: "Remove", says: "The server judges it no more, and its violation and alert end.",
@@ -164,7 +177,7 @@ export function filePanel({ site, kept, mayWrite, actions }) {
   };
   return h("details", { class: "panel file", "data-open": "budget-file", open: false },
     h("summary", { "data-key": "budget-file" }, h("h2", {}, "The file"), h("span", { class: "soft small" }, kept.version === null ? " empty" : ` version ${kept.version}, by ${readable(kept.by)}, ${moment(kept.applied)}`)),
-    changeForm({ button: "Keep this file", disabled: !mayWrite, send: (form) => change("PUT", sitePath(site, "budgets"), form.get("text")).then(() => actions.changed("The budgets are kept; the server judges them within a minute.")) },
+    changeForm({ button: "Keep this file", disabled: !mayWrite, send: (form) => keep(site, kept, form.get("text")).then(() => actions.changed("The budgets are kept; the server judges them within a minute.")) },
       box, h("p", { class: "buttons" }, h("button", { class: "secondary", type: "button", onclick: look, "data-key": "try-file" }, "Try it over the last 28 days")), tried),
     kept.versions.length < 2 ? null : h("details", { class: "counts", "data-open": "budget-versions" }, h("summary", { "data-key": "budget-versions" }, "Earlier versions"),
       h("ul", {}, kept.versions.map(({ version, applied, by }) => h("li", { class: "line" }, `${version}, ${moment(applied)}, by ${readable(by)}`,

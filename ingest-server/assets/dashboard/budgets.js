@@ -61,12 +61,15 @@ function statePanel({ budgets, judged }, context, link) {
     h("p", { class: "soft small" }, judged === null ? "Not judged yet." : `Last judged ${moment(judged)}.`));
 }
 
+/** Budgets that the server replays at once (`limits::WHAT_IF_BUDGETS_MAX`). */
+const REPLAYED_MAX = 20;
+
 /** The last replay, of a site's version. */
 let replayed = { key: null, answer: null };
 
 /** A button that replays the kept budgets into the strips of their rows. */
 function historyButton({ site, kept }, strips) {
-  if (kept instanceof Error) return null;
+  if (kept instanceof Error || strips.size > REPLAYED_MAX) return null;
   const key = `${site} ${kept.version}`;
   const fill = ({ budgets, period }) => {
     for (const replay of budgets) strips.get(replay.line)?.replaceChildren(strip(replay, period));

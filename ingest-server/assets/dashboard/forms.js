@@ -12,7 +12,7 @@ export function changeForm({ button, send, disabled = false, kind = "secondary" 
   const submit = h("button", { class: kind, type: "submit" }, button);
   const form = h("form", { class: "edit", onsubmit: async (event) => {
     event.preventDefault();
-    // What is being saved is not unsaved, also if the page is drawn before the answer is handled.
+    // Marked as saved before the answer, because a redraw may come first.
     form.setAttribute("data-saved", "");
     if (!(await attempt(submit, error, () => send(new FormData(form), form)))) form.removeAttribute("data-saved");
   } }, h("fieldset", { disabled }, content, disabled ? null : h("p", { class: "buttons" }, submit)), error);
@@ -44,21 +44,21 @@ async function attempt(button, error, send) {
   }
 }
 
-/** Asks before a change that cannot be undone. With `name`, the reader must type it. */
+/** Asks before a change that cannot be undone. With `name`, the reader must type it: `send` gets it as `confirm`. */
 export function confirmChange({ title, says, button, name = null, send }) {
   const typed = name === null ? null : h("label", { class: "field" }, h("span", {}, "Type ", h("code", {}, name), " to confirm"),
     h("input", { type: "text", name: "confirm", autocomplete: "off", spellcheck: "false", required: true, pattern: literal(name) }));
   const dialog = openDialog(title, h("h2", {}, title), h("p", {}, says),
-    changeForm({ button, kind: "primary danger", send: async () => {
-      await send();
+    changeForm({ button, kind: "primary danger", send: async (form) => {
+      await send(form);
       dialog.close();
     } }, typed),
     h("form", { method: "dialog" }, h("button", { class: "secondary", type: "submit" }, "Cancel")));
 }
 
-/** A pattern of a form's field that takes one text only. */
+/** A pattern of a form's field that takes one text only. Browsers refuse an escaped `-` in it, and take any text then. */
 function literal(text) {
-  return text.replace(/[\\^$.*+?()[\]{}|/-]/g, "\\$&");
+  return text.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&");
 }
 
 /** A field with its label above, and a line of help below. */

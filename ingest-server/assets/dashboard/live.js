@@ -1,5 +1,5 @@
 // Watches a site: the server says within a second that its data or its refused beacons changed.
-import { sitePath } from "./api.js";
+import { sitePath, underPage } from "./api.js";
 
 /** Time until another try, after the server refused to be watched. */
 const AGAIN_MS = 5_000;
@@ -30,7 +30,7 @@ export function unwatch() {
 function open() {
   clearTimeout(again);
   if (watched === null || source !== null || document.visibilityState !== "visible") return;
-  source = new EventSource(sitePath(watched.site, "live"));
+  source = new EventSource(underPage(sitePath(watched.site, "live")));
   source.addEventListener("change", (event) => watched?.onSeen(JSON.parse(event.data)));
   source.addEventListener("error", () => {
     // Browsers connect again by themselves after a break, but not after a refusal.

@@ -55,7 +55,7 @@ function previewed({ rules, views, routes_now: now, routes_then: then, sampled }
   const note = ({ pages, named_views: named, shadowed_by: by }) => {
     if (pages > 0) return null;
     if (named > 0) return `${counted(named, "page view")} of these paths keep the names that their pages give (data-route)`;
-    return by === undefined ? "matches no page of the last 30 days" : ["all its pages go to the earlier rule ", quoted(by, "route")];
+    return by === undefined ? "matches no page of the last 30 days" : ["its pages go to earlier rules, such as ", quoted(by, "route")];
   };
   return [
     h("p", {}, `${counted(now, "page")} become ${count(then)}, of ${counted(views, "page view")} of the last 30 days${sampled === undefined ? "" : " (a sample)"}.`),

@@ -96,10 +96,18 @@ export function rejectionPanel(open, { rejections: answer, site, scope: may }, a
   return h("details", { class: "panel rejections", open, "data-open": "rejections" }, h("summary", { "data-key": "rejections" }, h("h2", {}, "Refused beacons")), rejectionList(answer, site, allow));
 }
 
-/** A button that allows an origin; `update` changes the site. */
+/** A button that allows an origin; `update` changes the site. Others may have changed the origins since the page was drawn. */
 export function allowButton(site, origin, update) {
-  const origins = [...site.origins.filter((known) => known !== "*"), origin];
-  return changeButton({ text: "Allow", "aria-label": `Allow ${origin}`, send: () => update({ origins }) });
+  if (allows(site, origin)) return null;
+  return changeButton({ text: "Allow", "aria-label": `Allow ${origin}`, send: async () => {
+    const { sites } = await get("/api/v1/sites", null);
+    const fresh = sites.find(({ name }) => name === site.name) ?? site;
+    return update({ origins: allows(fresh, origin) ? fresh.origins : [...fresh.origins, origin] });
+  } });
+}
+
+function allows({ origins }, origin) {
+  return origins.includes("*") || origins.includes(origin);
 }
 
 function rejectionList(answer, site, allow) {
@@ -114,7 +122,7 @@ function rejectionList(answer, site, allow) {
     return h("li", {},
       h("p", {}, h("code", {}, reason), origin ? [" from ", quoted(origin, "origin")] : null),
       h("p", {}, message),
-      reason === "origin" && origin && allow !== null ? h("p", {}, allow(origin))
+      reason === "origin" && origin && allow !== null ? h("p", {}, allow(origin) ?? "It is allowed now.")
         : remedy !== undefined && isPlain ? snippetBox(remedy(site.name, origin || "ORIGIN")) : null,
       h("p", { class: "soft small" }, `${counted(n, "beacon")}, last at ${moment(seen)}`));
   }));

@@ -86,7 +86,7 @@ function endPanels(site, path, actions) {
   const remove = () => confirmChange({
     title: "Delete this site", button: "Delete for good", name: site.name,
     says: "Removes the site and everything measured on it, for good. Its pages are no longer measured.",
-    send: () => change("DELETE", `${path}?confirm=${encodeURIComponent(site.name)}`).then(() => actions.changed("The site is deleted.", { site: null })),
+    send: (form) => change("DELETE", `${path}?confirm=${encodeURIComponent(form.get("confirm"))}`).then(() => actions.changed("The site is deleted.", { site: null })),
   });
   return h("div", { class: "figures" },
     h("section", { class: "panel" }, h("h2", {}, "Another site"),

@@ -18,7 +18,7 @@ export function tokenPanels({ part: answer, sites }, access, actions) {
         h("div", { class: "fields" },
           field("Name", h("input", { type: "text", name: "name", required: true, maxlength: 64, "data-key": "token-name", autocomplete: "off" }), "For people: who or what uses it."),
           field("Scope", h("select", { name: "scope", "data-key": "token-scope" }, SCOPES.map(([scope, text]) => h("option", { value: scope }, text))))),
-        h("fieldset", { class: "choices" }, h("legend", {}, "Limited to these sites; to none chosen: all sites"),
+        h("fieldset", { class: "choices" }, h("legend", {}, "Limited to these sites. No choice: all sites"),
           sites.map(({ name }) => h("label", { class: "check" }, h("input", { type: "checkbox", name: "sites", value: name, "data-key": `token-site-${name}` }), h("span", {}, readable(name))))))),
   ];
 }

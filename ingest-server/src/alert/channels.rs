@@ -22,25 +22,25 @@ pub struct Channels {
     channels: Vec<Channel>,
     cool_down_ms: i64,
     guard: Guard,
-    regressions: Watched,
-    anomalies: Watched,
+    regressions: SiteChoice,
+    anomalies: SiteChoice,
 }
 
 /// The sites that are watched for a condition.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(untagged, expecting = "expected true, false or a list of sites")]
-enum Watched {
+enum SiteChoice {
     All(bool),
     Sites(Vec<String>),
 }
 
-impl Default for Watched {
+impl Default for SiteChoice {
     fn default() -> Self {
         Self::All(true)
     }
 }
 
-impl Watched {
+impl SiteChoice {
     /// The sites of a list.
     fn sites(&self) -> &[String] {
         match self {
@@ -115,9 +115,9 @@ impl Receiver {
 struct File {
     cool_down_minutes: Option<i64>,
     #[serde(default)]
-    regressions: Watched,
+    regressions: SiteChoice,
     #[serde(default)]
-    anomalies: Watched,
+    anomalies: SiteChoice,
     #[serde(default)]
     allow: Vec<String>,
     #[serde(default, rename = "channel")]
@@ -264,7 +264,7 @@ impl Channels {
         self.regressions.has(site)
     }
 
-    /// Whether unusual hours of a site are told.
+    /// Whether the site is watched for unusual hours.
     #[must_use]
     pub fn has_anomalies(&self, site: &str) -> bool {
         self.anomalies.has(site)

@@ -168,17 +168,19 @@ impl Outbox {
         let channel = self.channels.find(&notice.channel);
         let (Some(named), Some(alert)) = (named, alert) else {
             let error = Some("the site or the alert is gone".to_owned());
-            return self.store.notice_tried(site, id, &Notice { due_ms: None, error, ..notice }).await;
+            let after = Notice { due_ms: None, error, ..notice.clone() };
+            return self.store.notice_tried(site, id, &notice, &after).await;
         };
         let Some(channel) = channel else {
             // Another server, which was started with another file, may know the channel.
             let attempts = notice.attempts.saturating_add(1);
             let due_ms = (attempts < limits::NOTICE_ATTEMPTS_MAX).then(|| now_ms + pause_ms(attempts));
             let error = Some("this server has no such channel".to_owned());
-            return self.store.notice_tried(site, id, &Notice { attempts, due_ms, error, ..notice }).await;
+            let after = Notice { attempts, due_ms, error, ..notice.clone() };
+            return self.store.notice_tried(site, id, &notice, &after).await;
         };
         if let Some(held) = held(&alert, &notice, channel, now_ms) {
-            return self.store.notice_tried(site, id, &held).await;
+            return self.store.notice_tried(site, id, &notice, &held).await;
         }
         let is_reminder = notice.event == AlertEvent::Opened && notice.sent_ms.is_some();
         let is_refreshed = is_refreshed(&channel.receiver);
@@ -200,7 +202,7 @@ impl Outbox {
                 }
                 let is_open = notice.event == AlertEvent::Opened;
                 let due_ms = (is_refreshed && is_open).then(|| now_ms.saturating_add(REFRESH_MS));
-                Notice { attempts: 0, due_ms, sent_ms: Some(now_ms), error: None, ..notice }
+                Notice { attempts: 0, due_ms, sent_ms: Some(now_ms), error: None, ..notice.clone() }
             }
             Err(error) => {
                 let attempts = notice.attempts.saturating_add(1);
@@ -211,10 +213,10 @@ impl Outbox {
                         is_repeated = due_ms.is_some(), "a notice cannot be delivered"
                     );
                 }
-                Notice { attempts, due_ms, error: Some(error.to_string()), ..notice }
+                Notice { attempts, due_ms, error: Some(error.to_string()), ..notice.clone() }
             }
         };
-        self.store.notice_tried(site, id, &after).await
+        self.store.notice_tried(site, id, &notice, &after).await
     }
 
     /// Sends a notice now.

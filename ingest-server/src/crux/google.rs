@@ -4,11 +4,13 @@
 use super::{METRICS, Source};
 use crate::egress::{Egress, EgressError, Guard};
 use crate::limits;
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use moka::Expiry;
 use moka::future::Cache;
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
 use std::collections::{BTreeMap, HashMap};
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use url::Url;
@@ -42,8 +44,10 @@ pub enum CruxProblem {
     /// Google has too few visits.
     #[error("CrUX has no data for it: Google counts too few visits, or does not list the page")]
     NoData,
-    /// The key's quota is used up.
-    #[error("the quota of the key is used up (150 queries a minute); try again in a minute")]
+    /// The key's quota is used up, or the server's share of it.
+    #[error(
+        "the quota of the key is used up (150 queries a minute, of which this server sends at most 120); try again in a minute"
+    )]
     RateLimited,
     /// Google refuses the question, such as a wrong key.
     #[error("Google answered {status}: {message}")]
@@ -96,6 +100,8 @@ pub struct GoogleCrux {
     source: CruxSource,
     egress: Egress,
     kept: Cache<(String, Option<Device>), Answered>,
+    /// Bounds the questions of all readers, so that none uses up the key's quota.
+    rate: DefaultDirectRateLimiter,
 }
 
 impl std::fmt::Debug for GoogleCrux {
@@ -135,7 +141,10 @@ impl GoogleCrux {
             }
         };
         let kept = Cache::builder().max_capacity(limits::CRUX_KEPT_MAX).expire_after(Kept).build();
-        Ok(Self { source, egress: Egress::new(guard)?, kept })
+        let count = |count| NonZeroU32::new(count).unwrap_or(NonZeroU32::MIN);
+        let quota = Quota::per_minute(count(limits::CRUX_QUESTIONS_PER_MINUTE));
+        let rate = RateLimiter::direct(quota.allow_burst(count(limits::CRUX_QUESTIONS_BURST)));
+        Ok(Self { source, egress: Egress::new(guard)?, kept, rate })
     }
 
     /// Returns the record of an origin or of a page, at most a day old. Concurrent questions for one record are sent once.
@@ -148,6 +157,9 @@ impl GoogleCrux {
     }
 
     async fn ask(&self, pages: &CruxPages, device: Option<Device>) -> Result<GoogleRecord, CruxProblem> {
+        if self.rate.check().is_err() {
+            return Err(CruxProblem::RateLimited);
+        }
         let base = self.source.stand_in.clone().map_or_else(|| Url::parse(GOOGLE), Ok);
         let unreachable = |error: &dyn std::fmt::Display| CruxProblem::Unreachable(error.to_string());
         let url = base.and_then(|base| base.join(PATH)).map_err(|error| unreachable(&error))?;
@@ -314,6 +326,30 @@ mod tests {
         let message = json!({"error": {"message": "API key not valid.\u{1b}[31m"}}).to_string();
         let refusal = refused(400, message.as_bytes()).to_string();
         assert_eq!(refusal, "Google answered 400: API key not valid.[31m");
+    }
+
+    #[tokio::test]
+    async fn questions_past_the_rate_are_not_sent() {
+        let google = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let stand_in = Url::parse(&format!("http://{}/", google.local_addr().unwrap())).ok();
+        // Its port is closed, so every question fails at once.
+        drop(google);
+        let google = GoogleCrux::new(CruxSource { key: "k".to_owned(), stand_in }).unwrap();
+        let burst = limits::CRUX_QUESTIONS_BURST;
+        let mut refused_at = None;
+        for place in 0..burst * 3 {
+            let page = CruxPages::Url(format!("https://shop.example/{place}"));
+            let problem = google.record(&page, None).await.unwrap_err();
+            if problem == CruxProblem::RateLimited {
+                refused_at = Some(place);
+                break;
+            }
+            assert_eq!(problem.name(), "unreachable");
+        }
+        assert!(refused_at.is_some_and(|place| place >= burst), "{refused_at:?}");
+        let first = CruxPages::Url("https://shop.example/0".to_owned());
+        let kept = google.record(&first, None).await.unwrap_err();
+        assert_eq!(kept.name(), "unreachable", "an answer in memory is not limited");
     }
 
     #[test]

@@ -93,10 +93,11 @@ pub struct IncreaseReport {
 }
 
 impl IncreaseReport {
-    /// The change, in the metric's unit and in per cent, and the release of the baseline.
-    pub(super) fn told(&self) -> Option<(f64, f64, &str)> {
+    /// Returns the change, in the metric's unit and in per cent, and the release of the baseline. A baseline of 0 has no
+    /// percentage.
+    pub(super) fn change_over_release(&self) -> Option<(f64, Option<f64>, &str)> {
         let release = self.against.as_ref()?.release.as_deref()?;
-        Some((self.change?, self.change_percent.unwrap_or(100.0), release))
+        Some((self.change?, self.change_percent, release))
     }
 }
 
@@ -338,4 +339,64 @@ pub(super) fn violation_key(budget: &Budget, filters: &Filters) -> String {
         key.push_str(&format!("|{name}={value}"));
     }
     key
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The report of a CLS that is 0.3 more than in a release.
+    fn report(change_percent: Option<f64>) -> BudgetReport {
+        let against = BaselineReport {
+            release: Some("5.0".to_owned()),
+            period: Range { from_ms: 0, to_ms: 1 }.into(),
+            n: 900,
+            measured: None,
+            design_effect: 1.0,
+            design_effect_from: "hours",
+            sampled: None,
+        };
+        let increase = IncreaseReport {
+            max_percent: 10.0,
+            min: 0.01,
+            baseline: "release:5.0".to_owned(),
+            against: Some(against),
+            absent: None,
+            change: Some(0.3),
+            change_percent,
+            interval: None,
+            unweighted: None,
+            covered: None,
+        };
+        BudgetReport {
+            line: 0,
+            route: "*".to_owned(),
+            metric: "CLS",
+            percentile: 75,
+            max: None,
+            unit: "score",
+            device: None,
+            filters: BTreeMap::new(),
+            severity: "warn",
+            min_samples: 100,
+            routes: 1,
+            n: 900,
+            within: 0,
+            measured: Some(0.4),
+            interval: None,
+            design_effect: 1.0,
+            design_effect_from: "hours",
+            verdict: "fail",
+            reason: String::new(),
+            samples_needed: None,
+            hours_needed: None,
+            increase: Some(increase),
+        }
+    }
+
+    #[test]
+    fn comparison_with_a_baseline_of_zero_has_no_percentage() {
+        assert_eq!(report(Some(300.0)).comparison().as_deref(), Some("0.4, 0.3 (300.0 %) more than in 5.0"));
+        assert_eq!(report(None).comparison().as_deref(), Some("0.4, 0.3 more than in 5.0"));
+    }
 }

@@ -53,7 +53,8 @@ pub(super) async fn compare(
     (filters, routes): (Filters, Vec<String>),
 ) -> Result<Compared, StoreError> {
     let side = Side { store, site, budget };
-    let (current, current_read) = side.read(question.range, filters.clone(), &routes).await?;
+    let views = total(store, site, question.range, filters.release.as_deref()).await?;
+    let (current, current_read) = side.read((question.range, views), filters.clone(), &routes).await?;
     let blocks = current.iter().flat_map(|class| &class.views).map(|view| i64::from(view.block));
     let first_ms = blocks.min().map(|block| block.saturating_mul(BLOCK_MS));
     let (mut from, mut read, mut baseline, mut absent) = (Vec::new(), 1.0, None, None);
@@ -69,7 +70,8 @@ pub(super) async fn compare(
                 // Routes may have other names by now, such as those of new groups.
                 let known = store.routes(site.id, chosen.range.from_ms, chosen.range.to_ms).await?;
                 let matched = matching(budget, &known, site);
-                (from, read) = side.read(chosen.range, filters, &matched).await?;
+                let views = total(store, site, chosen.range, filters.release.as_deref()).await?;
+                (from, read) = side.read((chosen.range, views), filters, &matched).await?;
                 if question.looks == Looks::Many && read.min(current_read) < 1.0 {
                     // A sample of a longer time has other page views, for which a sequence of looks is not valid.
                     absent = Some(format!(
@@ -106,6 +108,32 @@ pub(super) async fn compare(
     })
 }
 
+/// A release in a range, for comparisons of several metrics.
+pub(super) struct ReleaseSide<'a> {
+    release: &'a str,
+    range: Range,
+    /// The routes of the site in the range.
+    routes: Vec<String>,
+    /// The page views of the release in the range.
+    views: i64,
+}
+
+impl<'a> ReleaseSide<'a> {
+    /// Reads the routes and the number of page views.
+    ///
+    /// # Errors
+    /// If the store cannot answer.
+    pub(super) async fn read(
+        store: &dyn Store,
+        site: &Site,
+        (release, range): (&'a str, Range),
+    ) -> Result<Self, StoreError> {
+        let routes = store.routes(site.id, range.from_ms, range.to_ms).await?;
+        let views = total(store, site, range, Some(release)).await?;
+        Ok(Self { release, range, routes, views })
+    }
+}
+
 /// Compares the page views of two releases, each in a range of its own.
 ///
 /// # Errors
@@ -114,30 +142,44 @@ pub(super) async fn releases(
     store: &dyn Store,
     site: &Site,
     (budget, increase): (&Budget, &Increase),
-    sides: [(&str, Range); 2],
+    sides: &[ReleaseSide<'_>; 2],
 ) -> Result<Compared, StoreError> {
     let side = Side { store, site, budget };
     let (mut views, mut read, mut count) = ([Vec::new(), Vec::new()], [1.0; 2], 0);
-    for ((release, range), (views, read)) in sides.into_iter().zip(views.iter_mut().zip(&mut read)) {
-        let filters = Filters { release: Some(release.to_owned()), ..Filters::NONE };
-        let known = store.routes(site.id, range.from_ms, range.to_ms).await?;
-        let matched = matching(budget, &known, site);
+    for (of, (views, read)) in sides.iter().zip(views.iter_mut().zip(&mut read)) {
+        let filters = Filters { release: Some(of.release.to_owned()), ..Filters::NONE };
+        let matched = matching(budget, &of.routes, site);
         count = matched.len();
-        (*views, *read) = side.read(range, filters, &matched).await?;
+        (*views, *read) = side.read((of.range, of.views), filters, &matched).await?;
     }
     let [from, current] = &views;
     let limits = (budget.percentile, increase.allowance());
     let comparison = Comparison::new(limits, budget.min_samples, Looks::One, [from, current]);
-    let [(release, range), _] = sides;
+    let [ReleaseSide { release, range, .. }, _] = sides;
     Ok(Compared {
         routes: count,
         increase: increase.clone(),
         comparison,
-        baseline: Some(Chosen { release: Some(release.to_owned()), range }),
+        baseline: Some(Chosen { release: Some((*release).to_owned()), range: *range }),
         absent: None,
         read,
         first_ms: None,
     })
+}
+
+/// Returns the number of page views of a release, or else of the site, in a range.
+async fn total(
+    store: &dyn Store,
+    site: &Site,
+    range: Range,
+    release: Option<&str>,
+) -> Result<i64, StoreError> {
+    let all = CellQuery {
+        filters: Filters { release: release.map(str::to_owned), ..Filters::NONE },
+        metrics: Metrics::NONE,
+        ..CellQuery::new(site.id, range.from_ms, range.to_ms)
+    };
+    Ok(store.total(&all).await?.cell.views)
 }
 
 struct Side<'a> {
@@ -147,20 +189,14 @@ struct Side<'a> {
 }
 
 impl Side<'_> {
-    /// Returns the page views of a side by class, and the share of its time that was read. The page views of the release, or
-    /// else of the site, decide whether a sample is read.
+    /// Returns the page views of a side by class, and the share of its time that was read. The [`total`] `views` decide
+    /// whether a sample is read.
     async fn read(
         &self,
-        range: Range,
+        (range, views): (Range, i64),
         filters: Filters,
         routes: &[String],
     ) -> Result<(Vec<ClassViews>, f64), StoreError> {
-        let all = CellQuery {
-            filters: Filters { release: filters.release.clone(), ..Filters::NONE },
-            metrics: Metrics::NONE,
-            ..CellQuery::new(self.site.id, range.from_ms, range.to_ms)
-        };
-        let views = self.store.total(&all).await?.cell.views;
         let share = (INCREASE_VIEWS_MAX as f64 / views.max(1) as f64).min(1.0);
         let query = ClassViewsQuery {
             site: self.site.id,

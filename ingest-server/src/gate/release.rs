@@ -1,6 +1,7 @@
 //! Compares a release with the one before, for alerts.
 
-use super::{BudgetReport, Evidenced, Question, answer, compared};
+use super::compared::{self, ReleaseSide};
+use super::{BudgetReport, Evidenced, Question, answer};
 use crate::report::Range;
 use fieldvitals_store::{Filters, Site, Store, StoreError};
 use vitals::budget::{
@@ -42,6 +43,11 @@ pub async fn compare_releases(
     let [(before, _), (after, range)] = sides;
     let filters = Filters { release: Some(after.to_owned()), ..Filters::NONE };
     let question = Question { range, filters, looks: Looks::One, record: false };
+    let [before_side, after_side] = sides;
+    let sides = [
+        ReleaseSide::read(store, site, before_side).await?,
+        ReleaseSide::read(store, site, after_side).await?,
+    ];
     let mut rows = Vec::with_capacity(METRICS.len());
     for metric in METRICS {
         let increase = Increase {
@@ -61,7 +67,7 @@ pub async fn compare_releases(
             min_samples: MIN_SAMPLES_DEFAULT,
             line: 0,
         };
-        let found = compared::releases(store, site, (&budget, &increase), sides).await?;
+        let found = compared::releases(store, site, (&budget, &increase), &sides).await?;
         rows.push((budget, Evidenced::Compared(Box::new(found))));
     }
     let level = ALPHA / looks.max(1) as f64;

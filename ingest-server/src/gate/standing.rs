@@ -185,14 +185,16 @@ impl BudgetReport {
         self.max
     }
 
-    /// The comparison in one line: `2910 ms, 430 ms (17.3 %) more than in 5.0`; `None` without one.
+    /// The comparison in one line: `2910 ms, 430 ms (17.3 %) more than in 5.0`, without a percentage if 5.0 has 0; `None`
+    /// without a comparison.
     #[must_use]
     pub fn comparison(&self) -> Option<String> {
-        let (change, percent, before) = self.increase.as_ref()?.told()?;
+        let (change, percent, before) = self.increase.as_ref()?.change_over_release()?;
         let rounded = |number: f64| (number * 1e4).round() / 1e4;
         let unit = unit(self.unit);
+        let share = percent.map_or(String::new(), |percent| format!(" ({percent:.1} %)"));
         Some(format!(
-            "{}{unit}, {}{unit} ({percent:.1} %) more than in {before}",
+            "{}{unit}, {}{unit}{share} more than in {before}",
             rounded(self.measured?),
             rounded(change)
         ))

@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-/// The file of the data folder.
-pub(crate) const FILE: &str = "thresholds.toml";
+/// The file of the data folder with the limits that the API has set.
+pub const FILE: &str = "thresholds.toml";
 /// The file while it is written.
 pub(crate) const NEW_FILE: &str = "thresholds.toml.new";
 

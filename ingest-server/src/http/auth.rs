@@ -6,6 +6,7 @@ use crate::directory::Snapshot;
 use crate::grant::{Grant, Void};
 use crate::http::State;
 use crate::http::error::ApiError;
+use crate::password::shown_name;
 use actix_web::http::{Method, header};
 use actix_web::{HttpMessage as _, HttpRequest};
 use fieldvitals_store::{Scope, Site, SiteId, Token, TokenId};
@@ -174,6 +175,12 @@ pub async fn require_all(state: &State, request: &HttpRequest, needed: Scope) ->
     if access.sites.is_some() { Err(ApiError::limited()) } else { Ok(access) }
 }
 
+/// Returns the name of the caller's token, as others see it. Empty if the token was just revoked.
+pub fn caller_name(state: &State, access: &Access) -> String {
+    let directory = state.directory.current();
+    directory.token_by_id(access.token).map(|token| shown_name(&token.name).to_owned()).unwrap_or_default()
+}
+
 /// Finds a site by name or id, for a request that may read it.
 ///
 /// # Errors
@@ -190,6 +197,7 @@ pub async fn site(state: &State, request: &HttpRequest, name: &str) -> Result<Ar
 /// As [`site`].
 pub(super) async fn site_by_secret(state: &State, secret: &str, name: &str) -> Result<Arc<Site>, ApiError> {
     let access = by_token(state, secret).await?;
+    state.token_rates.check(access.token, access.rate_per_s)?;
     seen_site(state, &access, name).await
 }
 

@@ -56,6 +56,23 @@ pub async fn delayed(
         .body(bytes)
 }
 
+/// Returns the site that the demo's visits go to.
+fn measured(sites: &[Arc<Site>]) -> Option<&Arc<Site>> {
+    sites.iter().find(|site| site.name == crate::FIRST_SITE).or_else(|| sites.first())
+}
+
+/// Whether the site takes beacons of pages on this host (`localhost:8080`). Both schemes count: behind a TLS proxy, a
+/// request does not contain the browser's.
+fn takes(site: &Site, host: &str) -> bool {
+    ["http", "https"].iter().any(|scheme| origin::allowed(&format!("{scheme}://{host}"), &site.origins))
+}
+
+/// Whether the demo answers on this host: the site that it is measured in takes its beacons.
+#[must_use]
+pub fn answers(sites: &[Arc<Site>], host: &str) -> bool {
+    measured(sites).is_none_or(|site| takes(site, host))
+}
+
 /// Serves a page of the demo, with the site's key in its script tag.
 pub async fn page(state: web::Data<State>, request: HttpRequest) -> HttpResponse {
     let path = match request.path() {
@@ -68,17 +85,10 @@ pub async fn page(state: web::Data<State>, request: HttpRequest) -> HttpResponse
         return ApiError::no_path(request.path()).error_response();
     };
     let directory = state.directory.current();
-    let site = directory.by_name(crate::FIRST_SITE).or_else(|| directory.sites().first());
+    let site = measured(directory.sites());
     let host = request.connection_info().host().to_owned();
-    if let Some(site) = site {
-        // Accepts both schemes: behind a TLS proxy, the request does not contain the browser's scheme.
-        let allowed = ["http", "https"]
-            .map(|scheme| format!("{scheme}://{host}"))
-            .iter()
-            .any(|own| origin::allowed(own, &site.origins));
-        if !allowed {
-            return ApiError::demo_off(&site.name, &format!("http://{host}")).error_response();
-        }
+    if let Some(site) = site.filter(|site| !takes(site, &host)) {
+        return ApiError::demo_off(&site.name, &format!("http://{host}")).error_response();
     }
     let mut response = HttpResponse::Ok();
     response

@@ -6,7 +6,7 @@ use crate::intake::RefusedBody;
 use crate::outcome::{Invalid, Outcome};
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpResponse, ResponseError};
-use fieldvitals_store::StoreError;
+use fieldvitals_store::{AppliedBudgets, StoreError};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -63,6 +63,19 @@ impl ApiError {
     /// Return `400 Bad Request`: invalid budget file.
     pub fn budget(message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "budget_invalid", message, vitals::budget::FORMAT)
+    }
+
+    /// Return `409 Conflict`: somebody has changed the budgets meanwhile.
+    pub fn budgets_changed(replaced: i64, newest: &AppliedBudgets) -> Self {
+        let AppliedBudgets { version, applied_by, .. } = newest;
+        Self::new(
+            StatusCode::CONFLICT,
+            "budgets_changed",
+            format!(
+                "the file was made from version {replaced}, and version {version}, by {applied_by}, is the newest by now"
+            ),
+            "Read the newest version, and make the change in it.",
+        )
     }
 
     /// Return `409 Conflict`: a verdict that halts a rollout.

@@ -347,6 +347,13 @@ pub(super) fn number<T: std::str::FromStr + PartialOrd + std::fmt::Display + Cop
     })
 }
 
+/// Parses the id of a row in a path. `what` is the row, such as "an alert".
+pub(super) fn row_id(what: &str, text: &str) -> Result<i64, ApiError> {
+    text.parse().map_err(|_| {
+        ApiError::parameter(format!("`{}` is no id of {what}: expected a whole number", short(text)))
+    })
+}
+
 /// Parses the name of a metric.
 pub(super) fn metric(name: &str) -> Result<Metric, ApiError> {
     Metric::from_name(name).ok_or_else(|| ApiError::parameter(vitals::beacon::unknown_metric(name)))

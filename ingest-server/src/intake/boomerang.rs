@@ -23,7 +23,7 @@ pub fn take(request: &Request<'_>, directory: &Snapshot, query: &Query) -> Resul
         let message = "no site key; let boomerang's `beacon_url` be https://HOST/v1/boomerang?site=KEY";
         return Err(RefusedBody::invalid(Invalid::UnknownSite, message));
     };
-    foreign::admitted(request, directory, key, decode(request, query)?, query)
+    foreign::admitted(request, directory, key, decode(request, query), query)
 }
 
 /// The parameters of a beacon. Of repeated ones the last counts.
@@ -97,9 +97,9 @@ type Found = (&'static str, Metric, Result<f64, RefusedBody>);
 /// Returns the metrics of a beacon under boomerang's names.
 fn metrics(beacon: &Beacon<'_>, initiator: Option<&str>) -> Vec<Found> {
     let is_unload = beacon.0.contains_key("rt.quit");
+    let is_load = matches!(initiator, None | Some("spa_hard"));
     // `et.inp` is that of the whole page, on its last beacon; `et.inp.inc` is that since the beacon before.
-    let whole_inp = beacon.text("et.inp").is_some() && initiator != Some("spa");
-    let inp = if whole_inp { "et.inp" } else { "et.inp.inc" };
+    let inp = if beacon.text("et.inp").is_some() { "et.inp" } else { "et.inp.inc" };
     let mut found: Vec<Found> = [
         ("pt.lcp", Metric::Lcp),
         ("pt.fcp", Metric::Fcp),
@@ -109,8 +109,13 @@ fn metrics(beacon: &Beacon<'_>, initiator: Option<&str>) -> Vec<Found> {
         ("c.cls", Metric::Cls),
     ]
     .into_iter()
-    // Boomerang sums shifts since the beacon before. The last beacon's sum would replace that of the page load.
-    .filter(|(_, metric)| *metric != Metric::Cls || !is_unload)
+    // Boomerang counts interactions and shifts since the beacon before: those on the beacon of a soft navigation or restore
+    // are of the page before. The last beacon's sum of shifts would replace that of the page load.
+    .filter(|(_, metric)| match metric {
+        Metric::Inp | Metric::Fid => is_load,
+        Metric::Cls => is_load && !is_unload,
+        _ => true,
+    })
     .filter_map(|(name, metric)| Some((name, metric, beacon.number(name)?)))
     .collect();
     let start_ms = beacon.time_ms("nt_nav_st").max(beacon.time_ms("nt_act_st"));
@@ -137,6 +142,7 @@ mod tests {
     use super::super::tests::directory;
     use super::*;
     use crate::outcome::{Filtered, Outcome};
+    use fieldvitals_store::StoredView;
     use vitals::beacon::Field;
     use vitals::metric::Value;
 
@@ -189,16 +195,46 @@ mod tests {
 
     #[test]
     fn navigations_within_a_page_are_page_views() {
-        let soft = format!("&http.initiator=spa&rt.tstart={}&et.inp=300&et.inp.inc=40", NOW_MS - 1_000);
+        let soft =
+            format!("&http.initiator=spa&rt.tstart={}&et.inp=300&et.inp.inc=40&et.fid=3", NOW_MS - 1_000);
         let accepted = post(&load(&soft)).unwrap();
         let update = &accepted.updates[0];
         assert_eq!(
             (update.id.start_ms(), update.navigation_type),
             (NOW_MS - 1_000, Some(NavigationType::SoftNavigation))
         );
-        assert_eq!(update.values.get(Metric::Inp), Value::new(Metric::Inp, 40.0).ok());
-        let restored = post(&load("&http.initiator=bfcache")).unwrap();
+        let restored = post(&load("&http.initiator=bfcache&et.inp.inc=40&et.fid=3")).unwrap();
         assert_eq!(restored.updates[0].navigation_type, Some(NavigationType::BackForwardCache));
+        for update in [update, &restored.updates[0]] {
+            for metric in [Metric::Inp, Metric::Fid, Metric::Cls] {
+                assert_eq!(update.values.get(metric), None, "{metric:?} is of the page before");
+            }
+            assert!(update.values.get(Metric::Lcp).is_some());
+        }
+        let hard = post(&load("&http.initiator=spa_hard&et.inp.inc=40&et.fid=3")).unwrap();
+        assert_eq!(hard.updates[0].values.iter().count(), 6, "the load of a single-page app has all");
+    }
+
+    #[test]
+    fn unload_at_another_url_keeps_the_page_of_the_load() {
+        let load = post(&load("")).unwrap().updates.remove(0);
+        let quit = format!(
+            "u=https://shop.example/b&pid=dt56cdl4&n=2&rt.tstart={}&rt.quit=&et.inp=88",
+            NOW_MS - 5_000
+        );
+        let mut quit = post(&quit).unwrap().updates.remove(0);
+        quit.received_ms += 1_000;
+        assert_eq!((quit.id, quit.url.as_str()), (load.id, "https://shop.example/b"));
+        for [first, second] in [[&load, &quit], [&quit, &load]] {
+            let mut view = StoredView::first(first.clone());
+            assert!(view.apply(second.clone()));
+            let found = view.update;
+            assert_eq!(
+                (&found.url, &found.route, found.navigation_type),
+                (&load.url, &load.route, load.navigation_type)
+            );
+            assert!(found.values.get(Metric::Lcp).is_some() && found.values.get(Metric::Inp).is_some());
+        }
     }
 
     #[test]
@@ -216,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn problems_are_named_in_terms_of_boomerang() {
+    fn invalid_beacon_is_refused_with_boomerangs_parameter_names() {
         refusal(&post("{\"a\": 1}"), "boomerang's parameters");
         refusal(&post("u=https://shop.example/&pt.lcp=-1&pid=x"), "pt.lcp: LCP: -1 is negative");
         refusal(&post("u=https://shop.example/&pt.lcp=1"), "`pid`");

@@ -23,7 +23,7 @@ pub fn take(request: &Request<'_>, directory: &Snapshot, query: &Query) -> Resul
         let message = "no site key; let Faro's `url` be https://HOST/collect/KEY, or set its `apiKey` to KEY";
         return Err(RefusedBody::invalid(Invalid::UnknownSite, message));
     };
-    foreign::admitted(request, directory, key, decode(request, query)?, query)
+    foreign::admitted(request, directory, key, decode(request, query), query)
 }
 
 fn decode(request: &Request<'_>, query: &Query) -> Result<Decoded, RefusedBody> {
@@ -59,7 +59,7 @@ fn decode(request: &Request<'_>, query: &Query) -> Result<Decoded, RefusedBody> 
             decoded.add(read.and_then(|(metric, number)| {
                 let value = foreign::value(metric, number, &place)?;
                 let id = id.ok_or_else(|| {
-                    RefusedBody::invalid(Invalid::Value, format!("{place}: `context.id` is empty"))
+                    RefusedBody::invalid(Invalid::Value, format!("{place}: `context.id` is missing or empty"))
                 })?;
                 let reported = Reported::new(&place, metric, value, id, url.clone());
                 Ok(Reported { navigation_type, device, release: release.clone(), ..reported })
@@ -176,7 +176,7 @@ mod tests {
                 json!({"type": "web-vitals", "values": {"lcp": -1}, "context": {"id": "x"}}),
                 "LCP: -1 is negative",
             ),
-            (json!({"type": "web-vitals", "values": {"lcp": 1}}), "`context.id` is empty"),
+            (json!({"type": "web-vitals", "values": {"lcp": 1}}), "`context.id` is missing or empty"),
         ] {
             refusal(&post(&body(only(measurement))), expected);
         }

@@ -1,4 +1,4 @@
-//! What all intakes of other libraries share: the query, the metrics that a body reports, and their page views.
+//! Shared code of the intakes of other libraries.
 //!
 //! A format's module decodes a body to [`Decoded`]; [`admitted`] makes page view updates of it. An invalid metric costs
 //! itself. A body without a metric, such as a log or a click of the same library, is filtered.
@@ -79,7 +79,7 @@ pub(super) struct Decoded {
     problem: Option<RefusedBody>,
     /// The page of the whole body. It decides the origin of a body without a metric.
     pub page: Option<String>,
-    /// What a sender does so that metrics have the page's URL.
+    /// Advice for a missing page URL.
     url_hint: &'static str,
 }
 
@@ -90,17 +90,37 @@ impl Decoded {
 
     /// Keeps a metric, or counts it as dropped.
     pub(super) fn add(&mut self, read: Result<Reported, RefusedBody>) {
-        let read = read.and_then(|metric| {
-            let max = limits::FOREIGN_METRICS_MAX;
-            if self.metrics.len() < max {
-                return Ok(metric);
-            }
-            let place = metric.place;
-            Err(malformed(format!("{place}: the body has more than {max} metrics; send smaller batches")))
-        });
         match read {
+            Ok(metric) if self.is_full() => self.drop_further(&metric.place),
             Ok(metric) => self.metrics.push(metric),
             Err(refused) => self.drop_value(refused),
+        }
+    }
+
+    /// Whether further metrics are dropped.
+    pub(super) fn is_full(&self) -> bool {
+        self.metrics.len() >= limits::FOREIGN_METRICS_MAX
+    }
+
+    /// Counts a metric past the bound as dropped.
+    pub(super) fn drop_further(&mut self, place: &str) {
+        let max = limits::FOREIGN_METRICS_MAX;
+        self.drop_value(malformed(format!(
+            "{place}: the body has more than {max} metrics; send smaller batches"
+        )));
+    }
+
+    /// Returns the first text that is the URL of a page.
+    fn first_url(&self) -> Option<&str> {
+        let mut urls = self.metrics.iter().map(|metric| metric.url.as_str()).chain(self.page.as_deref());
+        urls.find(|url| PageUrl::read(url).is_some())
+    }
+
+    /// Refuses a body whose metrics are all invalid.
+    fn checked(mut self) -> Result<Self, RefusedBody> {
+        match self.problem.take() {
+            Some(refused) if self.metrics.is_empty() => Err(refused),
+            problem => Ok(Self { problem, ..self }),
         }
     }
 
@@ -110,7 +130,8 @@ impl Decoded {
     }
 }
 
-/// Makes page view updates of the metrics that a site admits.
+/// Makes page view updates of the metrics that a site admits. A refusal of a known site's body is of the site, so that only
+/// its readers see it.
 ///
 /// # Errors
 /// The reason for refusing all metrics. `no_metric` if the body has none, not even an invalid one.
@@ -118,23 +139,21 @@ pub(super) fn admitted(
     request: &Request<'_>,
     directory: &Snapshot,
     key: &str,
-    mut decoded: Decoded,
+    decoded: Result<Decoded, RefusedBody>,
     query: &Query,
 ) -> Result<Accepted, RefusedBody> {
     // The URL decides the origin if there is no `Origin` header.
-    let mut urls = decoded
-        .metrics
-        .iter()
-        .map(|metric| metric.url.as_str())
-        .chain(decoded.page.as_deref())
-        .chain(query.url.as_deref());
-    let first_url = urls.find(|url| PageUrl::read(url).is_some()).unwrap_or_default().to_owned();
-    if decoded.metrics.is_empty()
-        && let Some(refused) = decoded.problem
-    {
-        return Err(refused);
-    }
-    let (site, origin) = admit(request, directory, key, &first_url)?;
+    let of_body = decoded.as_ref().ok().and_then(Decoded::first_url);
+    let of_query = query.url.as_deref().filter(|url| PageUrl::read(url).is_some());
+    let admission = admit(request, directory, key, of_body.or(of_query).unwrap_or_default());
+    let mut decoded = decoded.and_then(Decoded::checked).map_err(|refused| match &admission {
+        Ok((site, origin)) => refused.of(site.id, origin),
+        Err(RefusedBody { site: Some(site), origin, .. }) => {
+            refused.of(*site, origin.as_deref().unwrap_or_default())
+        }
+        Err(_) => refused,
+    })?;
+    let (site, origin) = admission?;
     let (id, origin) = (site.id, origin.into_owned());
     let updates = check_bot(request, false)
         .and_then(|()| updates(request, site, &mut decoded, query))
@@ -340,6 +359,7 @@ pub(super) mod tests {
     use super::super::{boomerang, faro, otlp, umami, web_vitals};
     use super::*;
     use crate::outcome::Outcome;
+    use fieldvitals_store::SiteId;
     use proptest::prelude::*;
     use serde_json::json;
 
@@ -388,6 +408,26 @@ pub(super) mod tests {
         let accepted = faro::take(&request(&body), &directory(), &query()).unwrap();
         assert_eq!(accepted.updates.len(), limits::FOREIGN_METRICS_MAX);
         assert_eq!(accepted.dropped.count(Field::Values), 3);
+    }
+
+    #[test]
+    fn refusal_of_an_invalid_body_is_of_its_site() {
+        let invalid = json!({"meta": {"page": {"url": "https://shop.example/a"}},
+            "measurements": [{"type": "web-vitals", "values": {"lcp": -1}, "context": {"id": "x"}}]});
+        let invalid = invalid.to_string();
+        for (body, outcome) in [(invalid.as_str(), Invalid::Value), ("[]", Invalid::Malformed)] {
+            for (site, origin, expected) in [
+                ("new", None, (Some(SiteId(7)), Some("https://shop.example"))),
+                ("new", Some("https://other.example"), (Some(SiteId(7)), Some("https://other.example"))),
+                ("nobody", None, (None, None)),
+            ] {
+                let request = Request { origin, ..request(body.as_bytes()) };
+                let query = Query { site: Some(site.to_owned()), ..query() };
+                let refused = faro::take(&request, &directory(), &query).unwrap_err();
+                assert_eq!(refused.outcome, Outcome::Invalid(outcome), "{body} of {site}");
+                assert_eq!((refused.site, refused.origin.as_deref()), expected, "{body} of {site}");
+            }
+        }
     }
 
     /// Any JSON with the names that the formats read.

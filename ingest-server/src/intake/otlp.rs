@@ -16,6 +16,8 @@ use vitals::metric::Metric;
 const EVENT: &str = "browser.web_vital";
 /// The attribute that joins the metrics of a page load.
 const PAGEVIEW: &str = "fieldvitals.pageview";
+/// The attribute with the page's URL.
+const URL: &str = "url.full";
 
 /// Processes an `ExportLogsServiceRequest`.
 ///
@@ -27,7 +29,7 @@ pub fn take(request: &Request<'_>, directory: &Snapshot, query: &Query) -> Resul
                        `x-api-key: KEY`";
         return Err(RefusedBody::invalid(Invalid::UnknownSite, message));
     };
-    foreign::admitted(request, directory, key, decode(request, query)?, query)
+    foreign::admitted(request, directory, key, decode(request, query), query)
 }
 
 fn decode(request: &Request<'_>, query: &Query) -> Result<Decoded, RefusedBody> {
@@ -37,25 +39,30 @@ fn decode(request: &Request<'_>, query: &Query) -> Result<Decoded, RefusedBody> 
         RefusedBody::new(refused.outcome, message)
     })?;
     let Some(resources) = body["resourceLogs"].as_array() else {
-        return Err(malformed(format!("`resourceLogs` is not an array; {expected}")));
+        return Err(malformed(format!("`resourceLogs` is missing or not an array; {expected}")));
     };
     let mut decoded =
         Decoded::new("set the attribute `url.full` in `applyCustomLogRecordData` of the instrumentation");
     let mut place = 0_usize;
     for logs in resources {
-        let resource = Attributes(&logs["resource"]["attributes"]);
+        let resource = Resource::read(&Attributes(&logs["resource"]["attributes"]));
         let scopes = logs["scopeLogs"].as_array().into_iter().flatten();
         for record in scopes.flat_map(|scope| scope["logRecords"].as_array().into_iter().flatten()) {
             let attributes = Attributes(&record["attributes"]);
             let name = record["eventName"].as_str().or_else(|| attributes.text("event.name"));
             if name == Some(EVENT) {
-                let read = read(&format!("log record {place}"), &attributes, &resource, request, query);
-                let read = read.map(|(reported, navigation)| Reported {
-                    navigation_type: navigation
-                        .and_then(|name| foreign::navigation_type(name, &mut decoded.dropped)),
-                    ..reported
-                });
-                decoded.add(read);
+                let at = format!("log record {place}");
+                if decoded.is_full() {
+                    decoded.drop_further(&at);
+                } else {
+                    let read = read(&at, &attributes, &resource, request, query);
+                    let read = read.map(|(reported, navigation)| Reported {
+                        navigation_type: navigation
+                            .and_then(|name| foreign::navigation_type(name, &mut decoded.dropped)),
+                        ..reported
+                    });
+                    decoded.add(read);
+                }
             }
             place = place.saturating_add(1);
         }
@@ -67,7 +74,7 @@ fn decode(request: &Request<'_>, query: &Query) -> Result<Decoded, RefusedBody> 
 fn read<'a>(
     place: &str,
     attributes: &Attributes<'a>,
-    resource: &Attributes<'_>,
+    resource: &Resource<'_>,
     request: &Request<'_>,
     query: &Query,
 ) -> Result<(Reported, Option<&'a str>), RefusedBody> {
@@ -78,17 +85,35 @@ fn read<'a>(
         Metric::from_name(name).ok_or_else(|| malformed(format!("{place}: {}", unknown_metric(name))))?;
     let number = attributes.number("browser.web_vital.value").ok_or_else(|| missing("value", "a number"))?;
     let value = foreign::value(metric, number, place)?;
-    let text = |name| attributes.text(name).or_else(|| resource.text(name));
-    let pageview = query.pageview.as_deref().or_else(|| text(PAGEVIEW));
+    let pageview = query.pageview.as_deref().or_else(|| attributes.text(PAGEVIEW)).or(resource.pageview);
     let id = attributes.text("browser.web_vital.id").unwrap_or_default();
     let id = foreign::view_id(pageview, id, request.received_ms).ok_or_else(|| missing("id", "a text"))?;
-    let url = text("url.full").map(str::to_owned).or_else(|| query.url.clone()).unwrap_or_default();
+    let url = attributes.text(URL).or(resource.url).or(query.url.as_deref()).unwrap_or_default().to_owned();
     let reported = Reported {
-        device: foreign::device(request.sender.os, resource.flag("browser.mobile")),
-        release: resource.text("service.version").map(str::to_owned),
+        device: foreign::device(request.sender.os, resource.is_mobile),
+        release: resource.release.map(str::to_owned),
         ..Reported::new(place, metric, value, id, url)
     };
     Ok((reported, attributes.text("browser.web_vital.navigation_type")))
+}
+
+/// The attributes of a resource that events have in common. Read once, because a resource may have thousands of both.
+struct Resource<'a> {
+    url: Option<&'a str>,
+    pageview: Option<&'a str>,
+    is_mobile: Option<bool>,
+    release: Option<&'a str>,
+}
+
+impl<'a> Resource<'a> {
+    fn read(attributes: &Attributes<'a>) -> Self {
+        Self {
+            url: attributes.text(URL),
+            pageview: attributes.text(PAGEVIEW),
+            is_mobile: attributes.flag("browser.mobile"),
+            release: attributes.text("service.version"),
+        }
+    }
 }
 
 /// A list of `{"key", "value": {"stringValue" | "intValue" | "doubleValue" | "boolValue"}}`.
@@ -123,11 +148,12 @@ mod tests {
     use super::super::foreign::tests::{NOW_MS, query, refusal, request};
     use super::super::tests::directory;
     use super::*;
+    use crate::limits;
     use crate::outcome::{Filtered, Outcome};
     use serde_json::json;
     use vitals::beacon::Field;
     use vitals::metric::Value;
-    use vitals::view::NavigationType;
+    use vitals::view::{Device, NavigationType};
 
     fn text(key: &str, value: &str) -> Json {
         json!({"key": key, "value": {"stringValue": value}})
@@ -183,6 +209,39 @@ mod tests {
     }
 
     #[test]
+    fn attributes_of_the_resource_apply_to_its_events() {
+        let mut records =
+            [record("cls", &json!({"intValue": 0}), 1), record("inp", &json!({"intValue": 80}), 2)];
+        for record in &mut records {
+            record["attributes"].as_array_mut().unwrap().pop();
+        }
+        let mut body: Json = serde_json::from_slice(&body(&records)).unwrap();
+        let resource = body["resourceLogs"][0]["resource"]["attributes"].as_array_mut().unwrap();
+        resource.extend([
+            text(URL, "https://shop.example/cart"),
+            text(PAGEVIEW, "load-1"),
+            json!({"key": "browser.mobile", "value": {"boolValue": false}}),
+        ]);
+        let body = serde_json::to_vec(&body).unwrap();
+        let accepted = take(&request(&body), &directory(), &query()).unwrap();
+        let [update] = &accepted.updates[..] else { panic!("{accepted:?}") };
+        assert_eq!((update.url.as_str(), update.values.iter().count()), ("https://shop.example/cart", 2));
+        assert_eq!((update.release.as_deref(), update.device), (Some("1.4.2"), Some(Device::Desktop)));
+    }
+
+    #[test]
+    fn events_past_the_bound_are_not_read_and_counted() {
+        let mut records: Vec<Json> = (0..=limits::FOREIGN_METRICS_MAX as u64)
+            .map(|number| record("lcp", &json!({"intValue": 9}), number))
+            .collect();
+        let last = records.last_mut().unwrap();
+        last["attributes"][3] = text("browser.web_vital.navigation_type", "sideways");
+        let accepted = post(&records).unwrap();
+        assert_eq!(accepted.updates.len(), limits::FOREIGN_METRICS_MAX);
+        assert_eq!((accepted.dropped.count(Field::Values), accepted.dropped.count(Field::Nav)), (1, 0));
+    }
+
+    #[test]
     fn logs_without_events_are_filtered() {
         for records in [&[][..], &[json!({"eventName": "browser.navigation"})]] {
             let refused = post(records).unwrap_err();
@@ -207,7 +266,7 @@ mod tests {
         refusal(&take(&request(b"\x0a\xff\x01"), &directory(), &query()), "not as protobuf");
         refusal(
             &take(&request(b"{\"resourceSpans\":[]}"), &directory(), &query()),
-            "`resourceLogs` is not an array",
+            "`resourceLogs` is missing or not an array",
         );
         refusal(&post(&[record("tbt", &json!({"intValue": 1}), 1)]), "log record 0: unknown metric `tbt`");
         let mut no_url = record("lcp", &json!({"intValue": 1}), 1);

@@ -1,7 +1,8 @@
 //! Intake of Umami's `/api/send`: its performance messages, and events that carry a metric of the web-vitals library.
 //!
-//! The shape is that of Umami 3. Its tracker (`data-performance`) sends `{"type": "performance", "payload": {…}}` once a
-//! page, with `lcp`, `inp`, `cls`, `fcp`, `ttfb` and the page's `duration`. `payload.website` is the site's key.
+//! The shape is that of Umami 3, from the source of its tracker, which is not tested. The tracker (`data-performance`) sends
+//! `{"type": "performance", "payload": {…}}` once a page, with `lcp`, `inp`, `cls`, `fcp`, `ttfb` and the page's `duration`.
+//! `payload.website` is the site's key.
 
 use super::foreign::{self, Decoded, Query, Reported, malformed};
 use super::{Accepted, RefusedBody, Request, origin, web_vitals};
@@ -23,9 +24,14 @@ pub fn take(request: &Request<'_>, directory: &Snapshot, query: &Query) -> Resul
         return Err(malformed("`payload` is not an object".to_owned()));
     }
     let key = payload["website"].as_str().or(query.site.as_deref()).ok_or_else(|| {
-        let message = "`payload.website` is not a text; set data-website-id of the tracker to the site's key";
+        let message = "`payload.website` is missing or not a text; set data-website-id of the tracker to the site's key";
         RefusedBody::invalid(Invalid::UnknownSite, message)
     })?;
+    foreign::admitted(request, directory, key, decode(request, &body, query), query)
+}
+
+fn decode(request: &Request<'_>, body: &Json, query: &Query) -> Result<Decoded, RefusedBody> {
+    let payload = &body["payload"];
     let mut decoded = Decoded::new("Umami sends it as `payload.url`");
     decoded.page = Some(page_url(request, payload, query));
     match body["type"].as_str() {
@@ -34,7 +40,7 @@ pub fn take(request: &Request<'_>, directory: &Snapshot, query: &Query) -> Resul
         Some("identify") => {}
         _ => return Err(malformed("`type` is none of event, identify and performance".to_owned())),
     }
-    foreign::admitted(request, directory, key, decoded, query)
+    Ok(decoded)
 }
 
 /// Reads the metrics of a page. One message has all of them, so the message is the page view.
@@ -76,10 +82,8 @@ fn view_id(request: &Request<'_>, payload: &Json) -> ViewId {
     let sent_ms = u64::try_from(sent_ms.unwrap_or(request.received_ms)).unwrap_or_default();
     let mut hashed = request.body.to_vec();
     hashed.extend_from_slice(&sent_ms.to_be_bytes());
-    ViewId::new(
-        sent_ms.saturating_sub(payload["duration"].as_u64().unwrap_or_default()),
-        foreign::hash(hashed),
-    )
+    let duration_ms = payload["duration"].as_f64().map_or(0, |ms| ms as u64);
+    ViewId::new(sent_ms.saturating_sub(duration_ms), foreign::hash(hashed))
 }
 
 /// Returns the page's URL. A path, as Umami 2 sends it, is that of the request's origin, else of `hostname`.
@@ -106,7 +110,7 @@ mod tests {
     use vitals::metric::Value;
     use vitals::view::{Device, Os};
 
-    /// What the tracker of Umami 3.1 sends.
+    /// What the tracker of Umami 3.1 sends, by its source.
     fn performance(change: impl Fn(&mut Json)) -> Vec<u8> {
         let mut body = json!({"type": "performance", "payload": {
             "website": "new", "screen": "390x844", "language": "en-US", "title": "Shop", "hostname": "shop.example",
@@ -132,6 +136,8 @@ mod tests {
         assert_eq!(post(&performance(|_| {})).unwrap().updates[0].id, update.id);
         let other = post(&performance(|body| body["payload"]["title"] = "x".into())).unwrap();
         assert_ne!(other.updates[0].id, update.id);
+        let fractional = post(&performance(|body| body["payload"]["duration"] = 5_000.7.into())).unwrap();
+        assert_eq!(fractional.updates[0].id.start_ms(), NOW_MS - 5_000);
     }
 
     #[test]

@@ -24,7 +24,7 @@ pub fn take(request: &Request<'_>, directory: &Snapshot, query: &Query) -> Resul
             "the query has no `site`; send to /v1/web-vitals?site=KEY",
         ));
     };
-    foreign::admitted(request, directory, key, decode(request, query)?, query)
+    foreign::admitted(request, directory, key, decode(request, query), query)
 }
 
 /// Returns the valid metrics of a body.
@@ -59,7 +59,7 @@ pub(super) fn read(
     let at = |what: String| format!("{place}: {what}");
     let Some(fields) = found.as_object() else { return Err(malformed(at("not an object".to_owned()))) };
     let Some(name) = fields.get("name").and_then(Json::as_str) else {
-        return Err(malformed(at("`name` is not a text".to_owned())));
+        return Err(malformed(at("`name` is missing or not a text".to_owned())));
     };
     let Some(metric) = Metric::from_name(name) else { return Err(malformed(at(unknown_metric(name)))) };
     let Some(number) = fields.get("value").and_then(Json::as_f64) else {
@@ -72,7 +72,7 @@ pub(super) fn read(
     let id = text("id", Field::Unknown).unwrap_or_default();
     let (url, navigation_url) = (text("url", Field::Url), text("navigationURL", Field::Url));
     let id = foreign::view_id(query.pageview.as_deref(), &id, request.received_ms)
-        .ok_or_else(|| RefusedBody::invalid(Invalid::Value, at("`id` is empty".to_owned())))?;
+        .ok_or_else(|| RefusedBody::invalid(Invalid::Value, at("`id` is missing or empty".to_owned())))?;
     let url = url.or_else(|| query.url.clone()).or(navigation_url).unwrap_or_default();
     Ok(Reported { navigation_type, ..Reported::new(place, metric, value, id, url) })
 }
@@ -249,7 +249,7 @@ mod tests {
             ),
             (json!([]), query(), "1 to 64"),
             (json!("LCP"), query(), "metric 0: not an object"),
-            (json!(metric("LCP", 1.0, "")), query(), "`id` is empty"),
+            (json!(metric("LCP", 1.0, "")), query(), "`id` is missing or empty"),
             (json!(metric("LCP", 1.0, &id(1))), Query { url: None, ..query() }, "tells no origin"),
             (json!(metric("LCP", 1.0, &id(1))), Query { site: None, ..query() }, "?site=KEY"),
         ];

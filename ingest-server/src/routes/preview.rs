@@ -45,7 +45,7 @@ pub struct RuleReport {
     share: f64,
     /// The largest of the pages.
     examples: Vec<String>,
-    /// The earlier rule that takes all pages of this one; absent if the rule has pages, or matches none.
+    /// An earlier rule that takes pages of this one; absent if the rule has pages, or matches none.
     #[serde(skip_serializing_if = "Option::is_none")]
     shadowed_by: Option<String>,
 }

@@ -6,10 +6,11 @@
 //! writes one page less.
 
 use super::{SpoolError, payload};
-use fieldvitals_store::{SpoolId, private};
+use fieldvitals_store::SpoolId;
+use fieldvitals_store::private::{self, with_suffix};
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
 use std::fs::{File, TryLockError};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 /// Version of the tables, stored as SQLite's `user_version`.
@@ -150,12 +151,6 @@ pub(super) fn damage(connection: &Connection) -> Result<Option<String>, rusqlite
     Ok((found != "ok").then_some(found))
 }
 
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut text = path.as_os_str().to_owned();
-    text.push(suffix);
-    text.into()
-}
-
 /// Takes the lock that keeps a second server off the spool. The system releases the lock when the process ends, even
 /// after a crash.
 pub(super) fn lock(path: &Path) -> Result<File, SpoolError> {
@@ -242,8 +237,8 @@ fn check(writer: &mut Connection, path: &Path) -> Result<(), SpoolError> {
     let other: Option<(Option<Vec<u8>>, Option<i64>)> = writer
         .query_row(
             "/* spool.formats */ select substr(payload, 1, 1), sum(beacons) from spool_row \
-             where substr(payload, 1, 1) <> ?",
-            [[payload::FORMAT].as_slice()],
+             where substr(payload, 1, 1) not in (?1, ?2)",
+            [[payload::WITHOUT_CONDITIONS].as_slice(), [payload::FORMAT].as_slice()],
             |row| Ok((row.get(0)?, row.get(1)?)),
         )
         .optional()

@@ -11,8 +11,8 @@ use vitals::histogram::write_varint;
 
 /// The format of a row. It changes whenever `ViewUpdate` changes its serialized form.
 pub(crate) const FORMAT: u8 = 5;
-/// The format of the release before.
-const WITHOUT_CONDITIONS: u8 = 4;
+/// The format of the release before, which is read too.
+pub(super) const WITHOUT_CONDITIONS: u8 = 4;
 
 const HEAD: usize = 5;
 

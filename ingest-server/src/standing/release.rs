@@ -1,7 +1,7 @@
 //! Releases that are worse than the one before: sees which release leads, and compares it at three looks.
 //!
-//! A release leads when most page views of an hour are its own. The counts of the running day tell it: one question a site
-//! an hour, about rollups. A release that never leads, such as a canary or a name that a stranger invents, is not compared.
+//! A release leads when most page views of an hour are its own. The server finds the leading release from the counts of the
+//! running day: one question a site an hour, about rollups. A release that never leads, such as a canary or a name that a stranger invents, is not compared.
 
 use super::Condition;
 use crate::gate::{ReleaseVerdict, compare_releases};
@@ -127,13 +127,15 @@ pub(super) async fn look(
         conditions.retain(|condition| !condition.key.starts_with(KEY));
     }
     let since_ms = after.leading.as_ref().map_or(now_ms, |leading| leading.since_ms);
-    if let Some(Due { before, after: of }) = after.due(now_ms) {
+    let due = after.due(now_ms);
+    // Before the comparison, which reads many page views: a comparison that fails is not repeated each round.
+    *releases = after;
+    if let Some(Due { before, after: of }) = due {
         let range = |[from_ms, to_ms]: [i64; 2]| Range { from_ms, to_ms };
         let sides = [(before.0.as_str(), range(before.1)), (of.0.as_str(), range(of.1))];
         let verdicts = compare_releases(store, site, sides, LOOKS_HOURS.len(), now_ms).await?;
         apply(conditions, &of.0, since_ms, &verdicts);
     }
-    *releases = after;
     Ok(())
 }
 
@@ -164,7 +166,7 @@ fn apply(conditions: &mut Vec<Condition>, release: &str, since_ms: i64, verdicts
 mod tests {
     use super::*;
     use fieldvitals_store::SiteId;
-    use fieldvitals_store::conformance::{DAY0_MS, load, site, update};
+    use fieldvitals_store::conformance::{DAY0_MS, FaultyStore, load, site, update};
     use fieldvitals_store_sqlite::SqliteStore;
     use std::sync::Arc;
     use vitals::metric::Metric;
@@ -209,6 +211,30 @@ mod tests {
         assert_eq!(look(at(39)).await, worse);
         load_views(&store, shop.id, "5.2", [39, 40], 1_500.0).await;
         assert_eq!(look(at(40)).await, []);
+    }
+
+    #[tokio::test]
+    async fn failed_comparison_counts_as_a_look() {
+        let folder = tempfile::tempdir().unwrap();
+        let store: Arc<dyn Store> =
+            Arc::new(SqliteStore::open(&folder.path().join("store.db")).await.unwrap());
+        site(&store, "shop").await;
+        let shop = store.sites().await.unwrap().remove(0);
+        load_views(&store, shop.id, "5.0", [8, 34], 1_500.0).await;
+        let (mut releases, mut conditions) = (Releases::default(), Vec::new());
+        let faulty = FaultyStore::new(Arc::clone(&store));
+        let at = |hour: i64| DAY0_MS + hour * HOUR_MS;
+        let mut look =
+            async |now_ms| super::look(&faulty, &shop, (&mut releases, &mut conditions), now_ms).await;
+        look(at(34)).await.unwrap();
+        load_views(&store, shop.id, "5.1", [34, 38], 3_000.0).await;
+        look(at(35)).await.unwrap();
+        // The question for the leading release is answered, and that for its page views is not.
+        faulty.comparisons_away_after(1, 1);
+        assert!(look(at(38)).await.is_err());
+        let looks = releases.leading.as_ref().map(|leading| leading.looks);
+        assert_eq!((looks, releases.looked_ms), (Some(1), at(38)));
+        assert_eq!(releases.due(at(39)), None);
     }
 
     fn counts(of: &[(&str, i64)]) -> Vec<(String, i64)> {

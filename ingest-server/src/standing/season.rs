@@ -1,11 +1,12 @@
 //! Hours that are unusual for their time of the week: keeps blocks of the last weeks, and judges each new one.
 //!
-//! Hourly rollups are kept for two weeks only, so the state of the site keeps the percentiles of four. A look reads the
-//! blocks that have ended since the last one: one question a site, every three hours.
+//! The state of the site keeps the percentiles of four weeks. A look reads the blocks that have ended since the last look:
+//! one question a site, every three hours. The first look reads all blocks whose hours are kept: hourly rollups of a whole
+//! site are kept as long as page views, 30 days by default.
 
 use super::Condition;
 use crate::report::{time_text, unit_name};
-use fieldvitals_store::{CellQuery, SeriesQuery, Site, Store, StoreError};
+use fieldvitals_store::{CellQuery, SeriesQuery, Site, StepCells, Store, StoreError};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use vitals::histogram::Estimate;
@@ -18,8 +19,6 @@ pub(super) const KEY: &str = "anomaly ";
 const METRICS: [Metric; 3] = [Metric::Lcp, Metric::Inp, Metric::Cls];
 /// Time after the end of a block until it is read, in milliseconds: page views are sent when they end.
 const LATE_MS: i64 = 30 * 60_000;
-/// Blocks that the first look reads: the two weeks of hourly rollups.
-const FIRST: i64 = 2 * vitals::season::WEEK_BLOCKS as i64;
 /// Longest alert, in blocks: two weeks. A change that lasts is usual then.
 const LASTS_MAX: i64 = 2 * vitals::season::WEEK_BLOCKS as i64;
 
@@ -36,10 +35,10 @@ pub struct Season {
 }
 
 impl Season {
-    /// Returns the blocks that have ended and are not read yet: their numbers.
+    /// Returns the blocks that have ended and are not read yet, at most [`BLOCKS`]: their numbers.
     pub(super) fn unread(&self, now_ms: i64, stagger_ms: i64) -> std::ops::Range<i64> {
         let end = now_ms.saturating_sub(LATE_MS + stagger_ms).div_euclid(BLOCK_MS);
-        let from = if self.end == 0 { end - FIRST } else { self.end.max(end - BLOCKS as i64) };
+        let from = self.end.max(end - BLOCKS as i64);
         from..end.max(from)
     }
 
@@ -111,17 +110,21 @@ pub(super) async fn look(
     let views =
         CellQuery { metrics, ..CellQuery::new(site.id, unread.start * BLOCK_MS, unread.end * BLOCK_MS) };
     let steps = store.series(&SeriesQuery::new(views, bounds)).await?;
-    let found = steps.iter().map(|step| {
-        METRICS.map(|metric| {
-            let estimate = Estimate::of(metric, step.cells.first()?.metric(metric), 75)?;
-            Some((Value::new(metric, estimate.value).ok()?.micros(), estimate.n))
-        })
-    });
-    let mut found: Vec<_> = found.collect();
+    let mut found: Vec<_> = unread.clone().zip(&steps).map(|(number, step)| seen(number, step)).collect();
     found.resize(usize::try_from(unread.end - unread.start).unwrap_or(0), [None; METRICS.len()]);
     season.push(&unread, found);
     season.follow(conditions);
     Ok(())
+}
+
+/// Returns the metrics of a block. A step whose period is another one is no block: without hours, it grows to a whole day.
+fn seen(number: i64, step: &StepCells) -> [Option<Seen>; METRICS.len()] {
+    let is_block = step.period == (number * BLOCK_MS..(number + 1) * BLOCK_MS);
+    METRICS.map(|metric| {
+        let cell = step.cells.first().filter(|_| is_block)?;
+        let estimate = Estimate::of(metric, cell.metric(metric), 75)?;
+        Some((Value::new(metric, estimate.value).ok()?.micros(), estimate.n))
+    })
 }
 
 fn condition(key: String, from_ms: i64, metric: Metric, judged: &Judged) -> Condition {
@@ -152,6 +155,37 @@ fn condition(key: String, from_ms: i64, metric: Metric, judged: &Judged) -> Cond
 #[cfg(test)]
 mod tests {
     use super::*;
+    use fieldvitals_store::Retention;
+    use fieldvitals_store::conformance::{DAY0_MS, load, site, update};
+    use fieldvitals_store::rollup::DAY_MS;
+    use fieldvitals_store_sqlite::SqliteStore;
+    use std::sync::Arc;
+
+    #[tokio::test]
+    async fn days_without_hours_are_no_blocks() {
+        let folder = tempfile::tempdir().unwrap();
+        let store: Arc<dyn Store> =
+            Arc::new(SqliteStore::open(&folder.path().join("store.db")).await.unwrap());
+        site(&store, "shop").await;
+        let shop = store.sites().await.unwrap().remove(0);
+        let views = (0..6_u8).map(|day| {
+            let start_ms = DAY0_MS + i64::from(day) * DAY_MS + BLOCK_MS + 1;
+            update(start_ms, u128::from(day), &[(Metric::Lcp, 2_000.0)])
+        });
+        load(&store, shop.id, 1, views.collect()).await.unwrap();
+        let now_ms = DAY0_MS + 6 * DAY_MS + LATE_MS;
+        let retention = Retention { raw_days: 2, hourly_days: 2, daily_days: 30 };
+        store.maintain(now_ms, retention).await.unwrap();
+        let (mut season, mut conditions) = (Season::default(), Vec::new());
+        look(store.as_ref(), &shop, (&mut season, &mut conditions), (now_ms, 0)).await.unwrap();
+        let start = season.end - BLOCKS as i64;
+        let found: Vec<i64> = (start..)
+            .zip(&season.blocks)
+            .filter(|(_, block)| block[0].is_some())
+            .map(|(number, _)| number * BLOCK_MS - DAY0_MS)
+            .collect();
+        assert_eq!(found, [4 * DAY_MS + BLOCK_MS, 5 * DAY_MS + BLOCK_MS], "days with hours only");
+    }
 
     fn lcp(ms: u32) -> [Option<Seen>; METRICS.len()] {
         [Some((ms * 1_000, 1_000)), None, None]
@@ -161,8 +195,9 @@ mod tests {
     fn unusual_block_is_a_condition_until_a_usual_one() {
         let mut season = Season::default();
         let now_ms = 20_000 * BLOCK_MS + LATE_MS + 7;
-        assert_eq!(season.unread(now_ms, 8), 19_999 - FIRST..19_999);
-        assert_eq!(season.unread(now_ms, 0), 20_000 - FIRST..20_000);
+        let all = BLOCKS as i64;
+        assert_eq!(season.unread(now_ms, 8), 19_999 - all..19_999, "the first look reads all blocks");
+        assert_eq!(season.unread(now_ms, 0), 20_000 - all..20_000);
         let mut conditions = Vec::new();
         for block in 0..200 {
             season.push(&(block + 1..block + 2), vec![lcp(2_000 + u32::try_from(block * 37 % 11).unwrap())]);

@@ -196,6 +196,20 @@ async fn a_file_of_another_release_is_refused() {
         assert!(refused.unwrap().to_string().contains("start the release that wrote it"));
         sqlx::query(back).execute(&mut raw).await.unwrap();
     }
+    // The format of the release before is read.
+    let mut raw = place.raw().await;
+    sqlx::query("update spool_row set payload = cast(x'04' || substr(payload, 2) as blob)")
+        .execute(&mut raw)
+        .await
+        .unwrap();
+    let spool = place.still().await;
+    assert_eq!(spool.stats().waiting, 3);
+    spool.close().await;
+    drop(spool);
+    sqlx::query("update spool_row set payload = cast(x'05' || substr(payload, 2) as blob)")
+        .execute(&mut raw)
+        .await
+        .unwrap();
     assert_eq!(place.start().await.stop().await.loaded, 3);
     place.assert_has(0..3).await;
 }

@@ -33,6 +33,20 @@ async fn healthy_database_has_no_warning_and_a_broken_one_says_why() {
     assert!(healthy.iter().all(|finding| finding.level == Level::Ok), "{healthy:#?}");
     assert!(healthy.iter().any(|finding| finding.check == "store.plans"), "{healthy:#?}");
 
+    let (mut connection, _) = schema::reach(&database.url).await.unwrap();
+    let tables: Vec<String> = sqlx::query_scalar(
+        "select relname::text from pg_class where relnamespace = to_regnamespace(current_schema()) \
+         and relkind in ('r', 'p') and relname <> '_sqlx_migrations' \
+         and oid not in (select inhrelid from pg_inherits) order by relname",
+    )
+    .fetch_all(&mut connection)
+    .await
+    .unwrap();
+    assert_eq!(tables, TABLES);
+    run(&database.url, "create table others (n integer); create index others_n on others (n)").await;
+    let shared = diagnose(&database.url, DAY0_MS, 30).await;
+    assert!(shared.iter().all(|finding| finding.level == Level::Ok), "tables of others: {shared:#?}");
+
     let late = diagnose(&database.url, DAY0_MS + 40 * 86_400_000, 30).await;
     assert_eq!(worst(&late, "store.retention"), Level::Warning);
 

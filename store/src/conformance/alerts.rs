@@ -14,6 +14,7 @@ fn file(text: &str, routes: &[&str], applied_ms: i64) -> NewBudgets {
         routes: routes.iter().map(|&route| route.to_owned()).collect(),
         applied_ms,
         applied_by: "pipeline".to_owned(),
+        replaces: None,
     }
 }
 
@@ -28,7 +29,16 @@ pub async fn budget_files_are_kept_by_version(store: Arc<dyn Store>) {
     assert_eq!(first, expected);
     let again = store.budgets_put(a, &file("one 'é", &["/p"], 20)).await.unwrap();
     assert_eq!(again, first, "the same text is the same version");
-    let second = store.budgets_put(a, &file("two", &[], 30)).await.unwrap();
+    let [late, ahead] = [0, 2].map(|version| NewBudgets { replaces: Some(version), ..file("late", &[], 25) });
+    for other in [late, ahead] {
+        assert_eq!(
+            store.budgets_put(a, &other).await.unwrap(),
+            again,
+            "made from another version than the newest"
+        );
+    }
+    let second = NewBudgets { replaces: Some(again.version), ..file("two", &[], 30) };
+    let second = store.budgets_put(a, &second).await.unwrap();
     assert_eq!((second.version, store.budgets(a, None).await.unwrap()), (2, Some(second.clone())));
     assert_eq!(store.budgets(a, Some(1)).await.unwrap(), Some(first));
     assert_eq!(store.budgets(a, Some(3)).await.unwrap(), None);
@@ -171,10 +181,11 @@ pub async fn notices_are_due_until_delivered(store: Arc<dyn Store>) {
     // A failure, then a delivery.
     let error = Some("503".to_owned());
     let failed = Notice { attempts: 1, due_ms: Some(30), error, ..mail_a.clone() };
-    store.notice_tried(a, 1, &failed).await.unwrap();
-    store.notice_tried(b, 1, &Notice { due_ms: None, sent_ms: Some(11), ..mail_b }).await.unwrap();
-    assert_eq!(due(30).await, [(a, 1, failed)]);
-    store.notice_tried(a, 1, &Notice { due_ms: None, sent_ms: Some(31), ..mail_a }).await.unwrap();
+    store.notice_tried(a, 1, &mail_a, &failed).await.unwrap();
+    let delivered = |notice: &Notice| Notice { due_ms: None, sent_ms: Some(31), ..notice.clone() };
+    store.notice_tried(b, 1, &mail_b, &delivered(&mail_b)).await.unwrap();
+    assert_eq!(due(30).await, [(a, 1, failed.clone())]);
+    store.notice_tried(a, 1, &failed, &delivered(&mail_a)).await.unwrap();
     assert_eq!(due(49).await, []);
     // A warning becomes an error once: also a delivered notice is due again, and another channel hears of it.
     assert!(store.alert_change(a, 1, 31, &AlertChange::Acknowledge { by: "ada".to_owned() }).await.unwrap());
@@ -186,9 +197,13 @@ pub async fn notices_are_due_until_delivered(store: Arc<dyn Store>) {
     assert_eq!((raised.alert.is_warning, raised.alert.details.as_str()), (false, "{\"n\": 2}"));
     assert_eq!(raised.acknowledged, None, "nobody has acknowledged the error");
     let [again, page] = [Notice { sent_ms: Some(31), ..notice("mail", Some(33)) }, notice("page", Some(34))];
-    assert_eq!(due(34).await, [(a, 1, again.clone()), (a, 1, page.clone())]);
+    let raised = [(a, 1, again.clone()), (a, 1, page.clone())];
+    assert_eq!(due(34).await, raised);
+    store.notice_tried(a, 1, &failed, &delivered(&failed)).await.unwrap();
+    store.notice_tried(a, 1, &delivered(&failed), &delivered(&failed)).await.unwrap();
+    assert_eq!(due(34).await, raised, "a delivery beside the raise does not count for it");
     for told in [again, page] {
-        store.notice_tried(a, 1, &Notice { due_ms: None, sent_ms: Some(31), ..told }).await.unwrap();
+        store.notice_tried(a, 1, &told, &delivered(&told)).await.unwrap();
     }
     // A snooze makes a delivered notice due again at its end.
     assert!(store.alert_change(a, 1, 32, &AlertChange::Snooze { until_ms: 90 }).await.unwrap());
@@ -202,7 +217,8 @@ pub async fn notices_are_due_until_delivered(store: Arc<dyn Store>) {
     let ended = Notice { event: AlertEvent::Resolved, due_ms: Some(40), ..page };
     assert_eq!(due(99).await, [(a, 1, resolved.clone()), (a, 1, ended.clone())]);
     assert_eq!(store.alert(a, 1).await.unwrap().unwrap().notices, [resolved.clone(), ended.clone()]);
-    store.notice_tried(a, 1, &reminder).await.unwrap();
+    let late = Notice { due_ms: Some(40), ..reminder };
+    store.notice_tried(a, 1, &late, &delivered(&late)).await.unwrap();
     assert_eq!(
         due(99).await,
         [(a, 1, resolved), (a, 1, ended)],

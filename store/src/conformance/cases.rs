@@ -940,6 +940,11 @@ pub async fn violations_open_and_close(store: Arc<dyn Store>) {
     judge(90, &[judgement("a", Some(true))]).await;
     let opened: Vec<i64> = list(true).await.iter().map(|v| v.opened_ms).collect();
     assert_eq!(opened, [90, 40], "after a kept judgement, the next violation is open");
+    let opened: Vec<i64> = list(false).await.iter().map(|v| v.opened_ms).collect();
+    assert_eq!(opened, [90, 40, 50, 10], "resolved ones are newest first, dismissed or not");
+    assert!(dismiss(list(true).await[1].id).await);
+    let opened: Vec<i64> = list(false).await.iter().map(|v| v.opened_ms).collect();
+    assert_eq!(opened, [90, 40, 50, 10], "dismissed ones are before the resolved ones");
     let nobody = store.judgements(SiteId(999_999), 0, &[]).await;
     assert!(matches!(nobody, Err(StoreError::NoSuchSite)));
 }

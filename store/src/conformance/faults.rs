@@ -27,6 +27,8 @@ pub struct FaultyStore {
     before: AtomicU64,
     /// How many further loads take place, and lose their answer.
     after: AtomicU64,
+    /// How many further breakdowns and class views are answered before those that fail, and how many of them fail.
+    comparisons: [AtomicU64; 2],
     /// Beacons of each load that came.
     loads: Mutex<Vec<usize>>,
     /// The most beacons that can be loaded in time.
@@ -43,8 +45,9 @@ impl FaultyStore {
     pub fn new(inner: Arc<dyn Store>) -> Self {
         let [fine, before, after] = std::array::from_fn(|_| AtomicU64::new(0));
         let (in_time, node_gone) = (AtomicU64::new(u64::MAX), AtomicBool::new(false));
-        let silent = AtomicBool::new(false);
-        Self { inner, fine, before, after, loads: Mutex::default(), in_time, silent, node_gone }
+        let (silent, loads) = (AtomicBool::new(false), Mutex::default());
+        let comparisons = std::array::from_fn(|_| AtomicU64::new(0));
+        Self { inner, fine, before, after, comparisons, loads, in_time, silent, node_gone }
     }
 
     /// The next `calls` of the loader's methods fail as if the database was away.
@@ -57,6 +60,13 @@ impl FaultyStore {
     pub fn away_after(&self, fine: u64, calls: u64) {
         self.fine.store(fine, Ordering::SeqCst);
         self.before.store(calls, Ordering::SeqCst);
+    }
+
+    /// After `fine` more breakdowns and class views, the next `calls` of them fail as if the database was away.
+    pub fn comparisons_away_after(&self, fine: u64, calls: u64) {
+        let [left, failing] = &self.comparisons;
+        left.store(fine, Ordering::SeqCst);
+        failing.store(calls, Ordering::SeqCst);
     }
 
     /// The next `calls` of `load` commit, and then fail as if the connection was lost.
@@ -97,10 +107,18 @@ impl FaultyStore {
     }
 
     fn fail_if_away(&self) -> Result<(), StoreError> {
-        if Self::due(&self.fine) {
+        Self::fail_after([&self.fine, &self.before])
+    }
+
+    fn fail_comparison_if_away(&self) -> Result<(), StoreError> {
+        Self::fail_after(self.comparisons.each_ref())
+    }
+
+    fn fail_after([fine, failing]: [&AtomicU64; 2]) -> Result<(), StoreError> {
+        if Self::due(fine) {
             return Ok(());
         }
-        if Self::due(&self.before) { Err(fault("the database is away")) } else { Ok(()) }
+        if Self::due(failing) { Err(fault("the database is away")) } else { Ok(()) }
     }
 }
 
@@ -251,6 +269,7 @@ impl Reports for FaultyStore {
     }
 
     async fn breakdown(&self, query: &CellQuery, by: GroupBy) -> Result<PeriodRows<ValueCell>, StoreError> {
+        self.fail_comparison_if_away()?;
         self.inner.breakdown(query, by).await
     }
 
@@ -283,6 +302,7 @@ impl Reports for FaultyStore {
     }
 
     async fn class_views(&self, query: &ClassViewsQuery) -> Result<Vec<ClassViews>, StoreError> {
+        self.fail_comparison_if_away()?;
         self.inner.class_views(query).await
     }
 
@@ -403,8 +423,14 @@ impl Alerting for FaultyStore {
         self.inner.notices_due(now_ms, limit, without).await
     }
 
-    async fn notice_tried(&self, site: SiteId, alert: i64, notice: &Notice) -> Result<(), StoreError> {
-        self.inner.notice_tried(site, alert, notice).await
+    async fn notice_tried(
+        &self,
+        site: SiteId,
+        alert: i64,
+        read: &Notice,
+        after: &Notice,
+    ) -> Result<(), StoreError> {
+        self.inner.notice_tried(site, alert, read, after).await
     }
 }
 

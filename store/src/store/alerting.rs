@@ -32,8 +32,8 @@ pub trait Alerting: Send + Sync {
         limit: u32,
     ) -> Result<Vec<Violation>, StoreError>;
 
-    /// Keeps a budget file as the newest version of a site's budgets, and its routes as those with reserved places. Returns
-    /// the newest version if it has the same text. Drops versions before the last [`crate::limits::BUDGET_VERSIONS_MAX`].
+    /// Keeps a budget file as the newest version of a site's budgets, and its routes as those with reserved places. Changes
+    /// nothing and returns the newest version if the file leaves it the newest ([`NewBudgets::leaves`]). Drops versions before the last [`crate::limits::BUDGET_VERSIONS_MAX`].
     ///
     /// # Errors
     /// [`StoreError::NoSuchSite`] if the site does not exist.
@@ -106,6 +106,13 @@ pub trait Alerting: Send + Sync {
         limit: u32,
         without: &[String],
     ) -> Result<Vec<(SiteId, i64, Notice)>, StoreError>;
-    /// Records an attempt to deliver a notice, unless its event has changed since.
-    async fn notice_tried(&self, site: SiteId, alert: i64, notice: &Notice) -> Result<(), StoreError>;
+    /// Records an attempt to deliver the notice `read`, which is `after` then. Changes nothing if its event or its due time
+    /// has changed since it was read: another one is due.
+    async fn notice_tried(
+        &self,
+        site: SiteId,
+        alert: i64,
+        read: &Notice,
+        after: &Notice,
+    ) -> Result<(), StoreError>;
 }

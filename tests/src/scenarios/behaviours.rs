@@ -764,7 +764,10 @@ const BEHAVIOURS: &[Behaviour] = &[
                      fieldvitals.tag('late', 'x'.repeat(100));
                      fieldvitals.mark('cart');
                      for (let tag = 0; tag < 20; tag++) fieldvitals.tag('more' + tag, 'y');
-                     fieldvitals.on('TTFB', value => tell('on', JSON.stringify(value)));
+                     fieldvitals.on('TTFB', function (value) {
+                         if (this !== window) throw new Error('a listener runs on the window');
+                         tell('on', JSON.stringify(value));
+                     });
                  })",
             )
         },

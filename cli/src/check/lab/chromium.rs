@@ -4,7 +4,7 @@ use super::cdp::{Cdp, CdpError};
 use crate::exit::Failure;
 use crate::output::plain;
 use serde_json::{Value, json};
-use std::io::Read as _;
+use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -29,7 +29,7 @@ const PATHS: [&str; 2] = [
 const START: Duration = Duration::from_secs(60);
 /// Longest orderly end.
 const END: Duration = Duration::from_secs(5);
-/// Bytes of the browser's messages that a failure shows.
+/// Last bytes of the browser's messages, in which a failure looks for a line to show.
 const SAID_BYTES_MAX: u64 = 64 * 1024;
 
 /// Starts the program with the pipe as its file handles 3 and 4, where Chromium expects it. The shell moves them there,
@@ -154,8 +154,10 @@ impl Chromium {
 /// The last line of the browser's messages that says something.
 fn last_words(log: &Path) -> String {
     let mut said = Vec::new();
-    if let Ok(file) = std::fs::File::open(log) {
+    if let Ok(mut file) = std::fs::File::open(log) {
         // What can be read is shown.
+        let bytes = file.metadata().map_or(0, |metadata| metadata.len());
+        drop(file.seek(SeekFrom::Start(bytes.saturating_sub(SAID_BYTES_MAX))));
         drop(file.take(SAID_BYTES_MAX).read_to_end(&mut said));
     }
     let said = String::from_utf8_lossy(&said);
@@ -177,4 +179,21 @@ fn found() -> Result<PathBuf, Failure> {
             )
         },
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn last_words_of_a_long_log_are_its_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("fieldvitals.log");
+        assert_eq!(last_words(&log), "");
+        for noise in [0, 1, 5_000] {
+            let text = "a message of no interest\n".repeat(noise) + "the reason\n\nno dbus\n";
+            std::fs::write(&log, text).unwrap();
+            assert_eq!(last_words(&log), "the reason", "{noise} lines before");
+        }
+    }
 }

@@ -19,7 +19,8 @@ const SNIPPET: &str = include_str!("../../../../js-snippet/src/v.js");
 const WORLD: &str = "fieldvitals";
 /// Requests that the page's own snippet sends: a lab run is no visit.
 const BEACONS: &str = "*/v1/beacon";
-/// Longest wait for a quiet network after the settling time: pages with streams are never quiet.
+/// Longest wait for a quiet network after the settling time: pages with streams are never quiet. Chromium reports the first
+/// quiet time of a document only (`networkIdle`), so a quiet time before the end of the settling time counts.
 const QUIET: Duration = Duration::from_secs(10);
 
 /// The times of a load.

@@ -236,7 +236,9 @@ impl Copier<'_> {
             Err(_) => Vec::new(),
         };
         let AppliedBudgets { version: _, text, applied_ms, applied_by } = newest;
-        self.target.budgets_put(pair.target, &NewBudgets { text, routes, applied_ms, applied_by }).await?;
+        self.target
+            .budgets_put(pair.target, &NewBudgets { text, routes, applied_ms, applied_by, replaces: None })
+            .await?;
         Ok(())
     }
 }

@@ -8,11 +8,10 @@ use crate::http::api::{Answer, json};
 use crate::http::body::Body;
 use crate::http::error::{ApiError, ErrorBody};
 use crate::http::nearest::nearest;
-use crate::http::question::{number, one_of, short};
+use crate::http::question::{number, one_of, row_id, short};
 use crate::http::responses::QuestionErrors;
 use crate::http::{State, auth};
 use crate::limits;
-use crate::password::shown_name;
 use crate::questions::Cost;
 use crate::report::time_text;
 use actix_web::{HttpRequest, web};
@@ -214,18 +213,14 @@ pub async fn change(
     let access = auth::require(&state, &request, Scope::Write).await?;
     let (name, id) = path.into_inner();
     let site = auth::site(&state, &request, &name).await?;
-    let id: i64 = id.parse().map_err(|_| {
-        ApiError::parameter(format!("`{}` is no id of an alert: expected a whole number", short(&id)))
-    })?;
+    let id = row_id("an alert", &id)?;
     let body = body.0.map_err(ApiError::body)?;
     let asked: AlertAction = serde_json::from_slice(&body).map_err(|error| {
         ApiError::parameter(format!(
             "the body is not {{\"action\": \"acknowledge\"}}, \"snooze\" with \"minutes\", or \"resolve\": {error}"
         ))
     })?;
-    let directory = state.directory.current();
-    let by = directory.token_by_id(access.token).map(|token| shown_name(&token.name).to_owned());
-    let by = by.unwrap_or_default();
+    let by = auth::caller_name(&state, &access);
     let now_ms = now_ms();
     let max = limits::SNOOZE_MINUTES_MAX;
     let change = match (asked.action, asked.minutes) {

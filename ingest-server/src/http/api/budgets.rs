@@ -10,7 +10,6 @@ use crate::http::question::number;
 use crate::http::responses::QuestionErrors;
 use crate::http::{State, auth};
 use crate::limits;
-use crate::password::shown_name;
 use crate::questions::Cost;
 use crate::report::{PeriodReport, Range, time_text, unit_name};
 use crate::standing::{Episode, SiteState, what_if};
@@ -28,6 +27,15 @@ use vitals::budget::BudgetFile;
 pub struct VersionParam {
     /// The number of a version; the newest when absent. The last 20 are kept.
     version: Option<String>,
+}
+
+/// Guards a change of the budgets against another one beside it.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct ReplacesParam {
+    /// The number of the version that the file was made from, 0 if no budgets were kept. If another version is the newest by
+    /// then, nothing changes and the answer is 409. When absent, the file replaces any version.
+    replaces: Option<String>,
 }
 
 /// The budgets of a site.
@@ -208,31 +216,36 @@ fn parse(body: &Result<Bytes, BodyError>) -> Result<(&str, BudgetFile), ApiError
 
 /// Keeps a budget file as the newest version. The server judges its budgets from now on, and opens alerts.
 #[utoipa::path(put, path = "/api/v1/sites/{site}/budgets", tag = "read", security(("token" = [])),
-    params(("site" = String, Path, description = "The site's name or id")),
+    params(("site" = String, Path, description = "The site's name or id"), ReplacesParam),
     request_body(content = String, content_type = "application/toml", description = "A budget file (docs/budgets.md)"),
-    responses((status = 200, body = AppliedReport), (status = 403, description = "A token of the scope `read`", body = ErrorBody), QuestionErrors))]
+    responses((status = 200, body = AppliedReport), (status = 403, description = "A token of the scope `read`", body = ErrorBody),
+        (status = 409, description = "Another version is the newest by now", body = ErrorBody), QuestionErrors))]
 pub async fn apply(
     state: web::Data<State>,
     request: HttpRequest,
     name: web::Path<String>,
+    params: web::Query<ReplacesParam>,
     body: ApiBody,
 ) -> Answer {
     let access = auth::require(&state, &request, Scope::Write).await?;
     let site = auth::site(&state, &request, &name).await?;
+    let replaces = number("replaces", &params.replaces, [0, i64::MAX], -1)?;
     let (text, file) = parse(&body.0)?;
     // A NUL is no text in Postgres.
     if text.contains('\0') {
         return Err(ApiError::budget("the budget file has a NUL character"));
     }
-    let directory = state.directory.current();
-    let by = directory.token_by_id(access.token).map(|token| shown_name(&token.name).to_owned());
     let budgets = NewBudgets {
         text: text.to_owned(),
         routes: gate::exact_routes(&file, &site),
         applied_ms: now_ms(),
-        applied_by: by.unwrap_or_default(),
+        applied_by: auth::caller_name(&state, &access),
+        replaces: (replaces >= 0).then_some(replaces),
     };
     let applied = state.store()?.budgets_put(site.id, &budgets).await?;
+    if applied.text != budgets.text {
+        return Err(ApiError::budgets_changed(replaces, &applied));
+    }
     Ok(json(AppliedReport {
         site: site.name.clone(),
         version: applied.version,

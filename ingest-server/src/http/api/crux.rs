@@ -10,8 +10,8 @@ use crate::http::error::ApiError;
 use crate::http::question::{given, named, one_of, short};
 use crate::http::responses::QuestionErrors;
 use crate::http::{State, auth};
-use crate::intake::origin;
-use crate::questions::Cost;
+use crate::intake::{lookup, origin};
+use crate::questions::{Busy, Cost};
 use crate::report::{MetricReport, PeriodReport, unit_name};
 use actix_web::{HttpRequest, web};
 use fieldvitals_store::{CellQuery, Dimension, Filters, GroupBy, Site, Total, ValueCell};
@@ -130,6 +130,10 @@ pub async fn crux(
     let device = named("device", &params.device, Device::ALL, Device::name)?;
     let origin = origin_of(&params, &site)?;
     let url = route.text().map(|route| url_of(&origin, route)).transpose()?;
+    if let Some(text) = route.text() {
+        let names = state.store()?.route_names(site.id);
+        check_known(text, &state.questions.look(names).await.map_err(|Busy| ApiError::busy())??, &site)?;
+    }
     let pages = url.clone().map_or_else(|| CruxPages::Origin(origin.clone()), CruxPages::Url);
     // Before the question, which would occupy a thread meanwhile.
     let record = google.record(&pages, device).await;
@@ -245,6 +249,19 @@ fn url_of(origin: &str, route: &str) -> Result<String, ApiError> {
     )))
 }
 
+/// Refuses a route that the site has no page views of, so that invented pages do not use up Google's quota.
+fn check_known(route: &str, known: &[String], site: &Site) -> Result<(), ApiError> {
+    if lookup::names(route, site).iter().any(|name| known.contains(name)) {
+        return Ok(());
+    }
+    let mut message = format!("the site `{}` has no route `{}`", site.name, short(route));
+    let nearest = lookup::nearest(route, known);
+    if !nearest.is_empty() {
+        message.push_str(&format!("; the nearest: {}", one_of(nearest)));
+    }
+    Err(ApiError::parameter(message))
+}
+
 /// Returns why the numbers differ, the most important first.
 async fn differences(
     reader: &Reader,
@@ -303,6 +320,28 @@ fn share(rows: &[ValueCell], value: &str) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use fieldvitals_store::{RouteGroups, SiteId};
+
+    #[test]
+    fn route_without_page_views_is_refused() {
+        let site = Site {
+            id: SiteId(1),
+            name: "shop".to_owned(),
+            keys: Vec::new(),
+            origins: Vec::new(),
+            routes: Vec::new(),
+            route_groups: RouteGroups::default(),
+            timezone: Site::TIMEZONE_DEFAULT.to_owned(),
+            created_ms: 0,
+        };
+        let known = ["/cart".to_owned(), "/p/:id".to_owned()];
+        for route in ["/cart", "/p/12345"] {
+            assert!(check_known(route, &known, &site).is_ok(), "{route}");
+        }
+        let refused = check_known("/crat", &known, &site).unwrap_err().to_string();
+        assert!(refused.contains("has no route `/crat`; the nearest: /cart"), "{refused}");
+        assert!(check_known("/invented", &known, &site).is_err());
+    }
 
     #[test]
     fn url_is_that_of_a_path_without_placeholders() {

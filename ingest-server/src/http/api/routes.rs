@@ -10,7 +10,7 @@ use crate::http::error::{ApiError, ErrorBody};
 use crate::http::question::{one_of, short};
 use crate::http::responses::QuestionErrors;
 use crate::http::{State, auth};
-use crate::questions::Cost;
+use crate::questions::{Busy, Cost};
 use crate::routes::{PreviewReport, SuggestionsReport, preview as previewed, study};
 use actix_web::{HttpRequest, web};
 use fieldvitals_store::limits::ROUTE_GROUPS_REMOVED_MAX;
@@ -101,7 +101,10 @@ pub async fn groups(
         }
     }
     if !add.is_empty() {
-        let lesson = study(state.store()?.as_ref(), &site, now_ms()).await?.lesson;
+        let (store, of) = (Arc::clone(state.store()?), Arc::clone(&site));
+        let study = async move { study(store.as_ref(), &of, now_ms()).await };
+        let asked = state.questions.ask(Cost::Usual, study).await;
+        let lesson = asked.map_err(|Busy| ApiError::busy())??.lesson;
         let suggested: Vec<String> =
             lesson.proposals.iter().map(|proposal| proposal.pattern.clone()).collect();
         refuse_unknown("suggested group", &add, &suggested)?;

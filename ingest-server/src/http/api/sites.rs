@@ -2,7 +2,7 @@
 
 use crate::http::api::{Answer, json};
 use crate::http::error::ErrorBody;
-use crate::http::{State, auth};
+use crate::http::{State, auth, demo};
 use crate::report::time_text;
 use crate::routes::PresentReport;
 use actix_web::{HttpRequest, web};
@@ -60,7 +60,7 @@ impl From<&Site> for SiteReport {
 #[derive(Debug, Serialize, ToSchema)]
 pub struct SitesReport {
     sites: Vec<SiteReport>,
-    /// Whether this server serves the demo site under `/demo/`.
+    /// Whether this server serves the demo site under `/demo/`, and the demo's visits are taken.
     demo: bool,
     /// The scope of the token or session: `read`, `write` or `admin`.
     scope: &'static str,
@@ -101,7 +101,7 @@ pub async fn sites(state: web::Data<State>, request: HttpRequest) -> Answer {
             .filter(|site| access.sees(site.id))
             .map(|site| site.as_ref().into())
             .collect(),
-        demo: state.demo,
+        demo: state.demo && demo::answers(directory.sites(), request.connection_info().host()),
         scope: access.scope.name(),
         until: access.until_s.map(|until_s| time_text(until_s * 1_000)),
         link: access.link.is_some(),

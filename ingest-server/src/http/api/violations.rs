@@ -6,11 +6,10 @@ use crate::http::api::Answer;
 use crate::http::body::Body;
 use crate::http::error::ApiError;
 use crate::http::error::ErrorBody;
-use crate::http::question::{given, short};
+use crate::http::question::{given, number, row_id, short};
 use crate::http::responses::QuestionErrors;
 use crate::http::{State, auth};
 use crate::limits;
-use crate::password::shown_name;
 use crate::questions::Cost;
 use crate::report::{time_text, unit_name};
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -130,15 +129,9 @@ pub async fn violations(
 ) -> Answer {
     let site = auth::site(&state, &request, &name).await?;
     let open_only = open_only(&params.status)?;
-    let number = |name: &str, text: Option<&str>, default: u32, max: u32| match text {
-        None => Ok(default),
-        Some(text) => text.parse().ok().filter(|number| *number <= max).ok_or_else(|| {
-            ApiError::parameter(format!("`{name}` is `{}`: expected a number up to {max}", short(text)))
-        }),
-    };
     let rows_max = u32::try_from(limits::PAGE_ROWS_MAX).unwrap_or(u32::MAX);
-    let limit = number("limit", given(&params.limit), 50, rows_max)?.max(1);
-    let skip = number("cursor", given(&params.cursor), 0, u32::MAX / 2)?;
+    let limit = number("limit", &params.limit, [1, rows_max], 50)?;
+    let skip = number("cursor", &params.cursor, [0, u32::MAX / 2], 0)?;
     let question = move |store: Arc<dyn Store>| async move {
         let mut found = store.violations(site.id, open_only, skip, limit.saturating_add(1)).await?;
         let page = usize::try_from(limit).unwrap_or(usize::MAX);
@@ -164,16 +157,13 @@ pub async fn change(
     let access = auth::require(&state, &request, Scope::Write).await?;
     let (name, id) = path.into_inner();
     let site = auth::site(&state, &request, &name).await?;
-    let id: i64 = id.parse().map_err(|_| {
-        ApiError::parameter(format!("`{}` is no id of a violation: expected a whole number", short(&id)))
-    })?;
+    let id = row_id("a violation", &id)?;
     let body = body.0.map_err(ApiError::body)?;
     let ViolationAction { action: Dismiss::Dismiss } = serde_json::from_slice(&body).map_err(|error| {
         ApiError::parameter(format!("the body is not {{\"action\": \"dismiss\"}}: {error}"))
     })?;
-    let directory = state.directory.current();
-    let by = directory.token_by_id(access.token).map(|token| shown_name(&token.name).to_owned());
-    if !state.store()?.violation_dismiss(site.id, id, now_ms(), &by.unwrap_or_default()).await? {
+    let by = auth::caller_name(&state, &access);
+    if !state.store()?.violation_dismiss(site.id, id, now_ms(), &by).await? {
         return Err(ApiError::no_violation(id));
     }
     Ok(HttpResponse::NoContent().finish())

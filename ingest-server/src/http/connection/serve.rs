@@ -144,7 +144,8 @@ impl<D: Future<Output = Result<(), DispatchError>>> Future for Connection<D> {
         while this.poll_deadline(cx).is_ready() {
             match this.conn.phase() {
                 Phase::Head => {
-                    this.fail(Fault::SlowHead);
+                    let is_handshaking = this.conn.is_handshaking();
+                    this.fail(if is_handshaking { Fault::Handshake } else { Fault::SlowHead });
                     if this.conn.poll_discard(cx).is_ready() {
                         return Poll::Ready(());
                     }

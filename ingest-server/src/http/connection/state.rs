@@ -103,6 +103,10 @@ impl Conn {
         &self.place
     }
 
+    pub(super) fn is_handshaking(&self) -> bool {
+        self.is_handshaking.get()
+    }
+
     pub(super) fn phase(&self) -> Phase {
         self.phase.get()
     }
@@ -276,14 +280,17 @@ impl Conn {
         }
     }
 
-    /// Ready at the end of the handshake. A failed one is counted, and ends the connection.
+    /// Ready at the end of the handshake. A failed one is counted, and ends the connection. Checks of ports connect and
+    /// close, which is no fault.
     fn poll_handshake(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let done = match &mut *self.stream.borrow_mut() {
             Some(stream) => ready!(stream.poll_handshake(cx)),
             None => Ok(()),
         };
         self.is_handshaking.set(false);
-        if done.is_err() {
+        if let Err(error) = &done
+            && !matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset)
+        {
             self.connections().count(Fault::Handshake);
         }
         self.update();
@@ -375,12 +382,61 @@ mod tests {
     use crate::http::connection::registry::ConnectionLimits;
     use crate::http::proxies::Proxies;
     use std::sync::Arc;
+    use tokio::io::AsyncWriteExt as _;
     use tokio::net::{TcpListener, TcpStream};
+    use tokio_rustls::TlsAcceptor;
+    use tokio_rustls::rustls::ServerConfig;
+    use tokio_rustls::rustls::crypto::aws_lc_rs;
+    use tokio_rustls::rustls::server::{ClientHello, ResolvesServerCert};
+    use tokio_rustls::rustls::sign::CertifiedKey;
+
+    fn connections() -> Arc<Connections> {
+        let limits = ConnectionLimits { all_max: 1, client_max: 0, keep_alive: STALL };
+        Arc::new(Connections::new(limits, Proxies::new(Vec::new())))
+    }
+
+    /// Has no certificate, because no handshake of a test needs one.
+    #[derive(Debug)]
+    struct NoCertificate;
+
+    impl ResolvesServerCert for NoCertificate {
+        fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+            None
+        }
+    }
+
+    /// Runs a handshake with a client that sends these bytes and closes. Returns the number of counted faults.
+    async fn handshake_faults(sent: &[u8]) -> u64 {
+        let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::new(NoCertificate));
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let connections = connections();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        client.write_all(sent).await.unwrap();
+        drop(client);
+        let (stream, peer) = listener.accept().await.unwrap();
+        let transport = Transport::new(stream, Some(&acceptor));
+        let conn = Conn::new(transport, connections.admit(peer.ip()).unwrap());
+        assert!(conn.is_handshaking());
+        let mut bytes = [0; 64];
+        let read = std::future::poll_fn(|cx| conn.poll_read(cx, &mut ReadBuf::new(&mut bytes))).await;
+        assert!(read.is_err() && !conn.is_handshaking(), "{read:?}");
+        connections.closed().find(|(name, _)| *name == "handshake").map_or(0, |(_, count)| count)
+    }
+
+    #[tokio::test]
+    async fn connection_closed_before_its_handshake_is_no_fault() {
+        assert_eq!(handshake_faults(b"").await, 0);
+        assert_eq!(handshake_faults(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n").await, 1);
+    }
 
     #[tokio::test]
     async fn last_piece_of_an_answer_does_not_wait_for_an_acknowledgement() {
-        let limits = ConnectionLimits { all_max: 1, client_max: 0, keep_alive: STALL };
-        let connections = Arc::new(Connections::new(limits, Proxies::new(Vec::new())));
+        let connections = connections();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let _client = TcpStream::connect(address).await.unwrap();

@@ -97,7 +97,7 @@ impl Transport {
             Self::Tls(stream) => {
                 let (socket, tls) = stream.get_mut();
                 loop {
-                    // In TLS, the client's farewell is data of the socket.
+                    // `close_notify` arrives as data.
                     let state = tls.process_new_packets().map_err(io::Error::other)?;
                     if state.plaintext_bytes_to_read() > 0 {
                         return Poll::Ready(Ok(true));
