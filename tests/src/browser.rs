@@ -2,7 +2,7 @@
 
 use crate::engines::{Display, Engine, Window};
 use crate::{PATIENCE, eventually_within};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
@@ -23,9 +23,9 @@ pub struct Browser {
 }
 
 impl Browser {
-    /// Starts a headless Chromium with an empty profile.
+    /// Starts a headless browser of [`Engine::chosen`] with an empty profile.
     pub async fn start() -> Self {
-        Self::start_with(Engine::Chromium, Window::Headless, Map::new()).await
+        Self::start_with(Engine::chosen(), Window::Headless, Map::new()).await
     }
 
     /// Starts a browser with an empty profile; `more` adds capabilities to those of the engine.
@@ -115,6 +115,40 @@ impl Browser {
         );
         let found = self.driver.execute_async(&script, Vec::new()).await.expect("the script runs");
         found.json().as_array().expect("an array").iter().filter_map(Value::as_f64).collect()
+    }
+
+    /// Gives the page a width and a height in CSS pixels. Returns the width that it has then: engines but Chromium cannot
+    /// make a window narrower than about 450 pixels.
+    ///
+    /// # Panics
+    /// If the browser refuses.
+    pub async fn resize(&self, width: u32, height: u32) -> u32 {
+        if self.engine == Engine::Chromium {
+            let metrics =
+                json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500});
+            self.command("Emulation.setDeviceMetricsOverride", metrics).await;
+        } else {
+            let frame = self.run("return [outerWidth - innerWidth, outerHeight - innerHeight]").await;
+            let frame =
+                |side: usize| frame[side].as_u64().and_then(|pixels| u32::try_from(pixels).ok()).unwrap_or(0);
+            self.driver
+                .set_window_rect(0, 0, width + frame(0), height + frame(1))
+                .await
+                .expect("the window is resized");
+        }
+        let inner = self.run("return innerWidth").await;
+        inner.as_u64().and_then(|pixels| u32::try_from(pixels).ok()).expect("a width")
+    }
+
+    /// Returns what the page was refused, by its Content Security Policy or otherwise, since the last call. Only Chromium's
+    /// driver has a log.
+    pub async fn refusals(&self) -> Vec<Value> {
+        if self.engine != Engine::Chromium {
+            return Vec::new();
+        }
+        let mut entries = self.log("browser").await;
+        entries.retain(|entry| entry["level"] == "SEVERE");
+        entries
     }
 
     /// Returns the driver's log entries since the last call. Chromium only.

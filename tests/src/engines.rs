@@ -32,6 +32,20 @@ impl Engine {
     /// All engines.
     pub const ALL: [Self; 3] = [Self::Chromium, Self::Firefox, Self::WebKit];
 
+    /// Returns the engine that the environment variable `FIELDVITALS_ENGINE` names, for tests that run in one engine;
+    /// Chromium if it is not set.
+    ///
+    /// # Panics
+    /// If no engine has this name.
+    #[must_use]
+    pub fn chosen() -> Self {
+        let Ok(name) = std::env::var("FIELDVITALS_ENGINE") else { return Self::Chromium };
+        Self::ALL
+            .into_iter()
+            .find(|engine| engine.name() == name)
+            .unwrap_or_else(|| panic!("no engine is named {name}"))
+    }
+
     /// Returns the name in tables.
     #[must_use]
     pub const fn name(self) -> &'static str {

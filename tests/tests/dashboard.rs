@@ -323,9 +323,7 @@ async fn hostile_names_are_text_in_every_view() {
         browser.until("document.querySelectorAll('[role=option]').length >= 5").await;
         assert_eq!(browser.run("return window.hit ?? null").await, Value::Null);
     }
-    let refusals: Vec<Value> = browser.log("browser").await;
-    let refusals: Vec<_> = refusals.iter().filter(|entry| entry["level"] == "SEVERE").collect();
-    assert!(refusals.is_empty(), "{refusals:?}");
+    assert_eq!(browser.refusals().await, Vec::<Value>::new());
     browser.quit().await;
 }
 

@@ -4,10 +4,9 @@
 
 use fieldvitals_tests::beacon::{beacon, now_ms, view_id};
 use fieldvitals_tests::browser::Browser;
-use fieldvitals_tests::engines::{Engine, Window};
 use fieldvitals_tests::eventually;
 use fieldvitals_tests::server::{Launch, Server};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use vitals::view::ViewId;
 
 /// A name that would be markup, if a page took it for that.
@@ -27,8 +26,8 @@ async fn open(server: &Server, browser: &Browser, query: &str) {
     browser.until("document.querySelector('h1') !== null && !document.body.hasAttribute('data-busy')").await;
 }
 
-async fn signed_in(server: &Server, engine: Engine) -> Browser {
-    let browser = Browser::start_with(engine, Window::Headless, Map::new()).await;
+async fn signed_in(server: &Server) -> Browser {
+    let browser = Browser::start().await;
     browser.open(&format!("{}/#token={}", server.url, server.token)).await;
     browser.until("document.querySelector('#sign-out') !== null").await;
     browser
@@ -82,7 +81,7 @@ async fn settings_of_a_site_are_changed_and_what_rules_join_is_shown_before() {
         send(&server, [view_id(number as u128)].into_iter(), path, 900.0).await;
     }
     server.settled().await;
-    let browser = signed_in(&server, Engine::Chromium).await;
+    let browser = signed_in(&server).await;
     open(&server, &browser, "view=settings&part=routes").await;
     fill(&browser, "[data-key=site-routes]", "/blog/*\n/blog/b\n/nowhere").await;
     browser.until("document.querySelectorAll('.rules tbody tr').length === 3").await;
@@ -127,7 +126,7 @@ async fn settings_of_a_site_are_changed_and_what_rules_join_is_shown_before() {
 #[tokio::test]
 async fn token_is_shown_once_and_works_until_it_is_revoked() {
     let server = Server::start().await;
-    let browser = signed_in(&server, Engine::Chromium).await;
+    let browser = signed_in(&server).await;
     open(&server, &browser, "view=settings&part=tokens").await;
     fill(&browser, "[data-key=token-name]", HOSTILE).await;
     browser.click("[data-key='token-site-default']").await;
@@ -189,7 +188,7 @@ async fn budget_is_kept_after_a_look_at_what_it_would_have_done_and_its_alert_is
     };
     send(&server, (0..300).map(hours_ago), "/p", 4_000.0).await;
     server.settled().await;
-    let browser = signed_in(&server, Engine::Chromium).await;
+    let browser = signed_in(&server).await;
     open(&server, &browser, "view=budgets").await;
     browser.click("[data-key=add-budget]").await;
     fill(&browser, "dialog [name=route]", "/p").await;

@@ -24,7 +24,7 @@ pub(crate) enum Part {
     Deny,
     /// The collector builds, keeps within its bounds, and a bundler can use it.
     Collector,
-    /// The tests of every crate that need neither browser nor server.
+    /// The tests of every crate but the Postgres store that need neither browser nor server.
     Unit,
     /// The Postgres store with the oldest and the newest supported Postgres.
     Postgres,
@@ -32,6 +32,9 @@ pub(crate) enum Part {
     E2e,
     /// What is measured in three engines, beside a reference and the truth.
     Browsers,
+    /// The end-to-end tests of the dashboard in Firefox. Not among the parts that run without a name, because `e2e` runs
+    /// them in Chromium.
+    Firefox,
 }
 
 const ALL: [Part; 9] = [
@@ -58,6 +61,7 @@ impl Part {
             Self::Collector => "collector",
             Self::E2e => "e2e",
             Self::Browsers => "browsers",
+            Self::Firefox => "firefox",
         }
     }
 
@@ -80,17 +84,18 @@ impl Part {
             Self::Unit => {
                 toolchain::for_faults()?;
                 let doc = cargo_doc_tests();
-                let programs = tests.select(|program| !program.is_of(E2E))?;
+                let programs = tests.select(|program| !program.is_of(E2E) && !program.is_of(POSTGRES))?;
                 tests.run(programs.iter().map(TestProgram::command).chain([doc]))
             }
             Self::Postgres => {
                 toolchain::for_faults()?;
-                let programs = tests.select(|program| program.is_of("fieldvitals-store-postgres"))?;
+                let programs = tests.select(|program| program.is_of(POSTGRES))?;
                 let versions = postgres::versions()?;
                 tests.run(versions.iter().flat_map(|version| {
                     programs.iter().map(move |program| {
                         let mut command = program.command();
-                        command.env(postgres::BIN, version).env("PROPTEST_CASES", postgres::HISTORIES);
+                        command.envs(version.iter().map(|version| (postgres::BIN, version)));
+                        command.env("PROPTEST_CASES", postgres::HISTORIES);
                         command
                     })
                 }))
@@ -115,6 +120,19 @@ impl Part {
                     command
                 }))
             }
+            Self::Firefox => {
+                let (variables, clients) = (browsers::install()?, clients::fetch()?);
+                let is_dashboard =
+                    |program: &TestProgram| DASHBOARD.iter().any(|name| program.has(E2E, name));
+                let programs = tests.select(is_dashboard)?;
+                let server = tests.programs()?.server.clone();
+                tests.run(programs.iter().map(|program| {
+                    let mut command = program.command();
+                    command.env("FIELDVITALS_BIN", &server).env("FIELDVITALS_ENGINE", "firefox");
+                    command.env("FIELDVITALS_CLIENTS", &clients).envs(variables.clone());
+                    command
+                }))
+            }
             Self::Browsers => {
                 let variables = browsers::install()?;
                 let programs = tests.select(|program| program.has(E2E, BROWSERS))?;
@@ -129,10 +147,14 @@ impl Part {
     }
 }
 
+/// The package of the Postgres store.
+const POSTGRES: &str = "fieldvitals-store-postgres";
 /// The package of the end-to-end tests.
 const E2E: &str = "fieldvitals-tests";
 /// Its test program with three engines.
 const BROWSERS: &str = "browsers";
+/// Its test programs of the dashboard.
+const DASHBOARD: [&str; 3] = ["charts", "dashboard", "managing"];
 
 /// Returns the command for the examples in documentation. `--workspace` keeps the features of the other tests.
 fn cargo_doc_tests() -> Command {
@@ -156,7 +178,8 @@ pub(crate) fn test(only: Option<Part>, random: bool, arguments: &[String]) -> Re
     }
     let mut durations = Vec::new();
     let mut result = Ok(());
-    for part in ALL.into_iter().filter(|&part| only.is_none_or(|only| only == part)) {
+    let parts = only.map_or_else(|| ALL.to_vec(), |part| vec![part]);
+    for part in parts {
         say(format!("===== {} =====", part.name()));
         let part_started = Instant::now();
         result =
