@@ -8,7 +8,7 @@ pub use trips::count_round_trips;
 use crate::PostgresStore;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -435,8 +435,16 @@ impl Database {
 
 fn psql(url: &str, text: &str) -> String {
     let mut psql = Command::new(bin().join("psql"));
-    let output = psql.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", url, "-c", text]);
-    run(output).trim().to_owned()
+    psql.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", url, "-c", text]);
+    loop {
+        let output = psql.output().unwrap_or_else(|error| panic!("{psql:?}: {error}"));
+        // A change of a table locks its partitions in another order than a load beside it. Postgres ends one of the two,
+        // which then has changed nothing.
+        let is_deadlock = String::from_utf8_lossy(&output.stderr).contains("deadlock detected");
+        if !is_deadlock {
+            return told(&psql, &output).trim().to_owned();
+        }
+    }
 }
 
 impl Drop for Database {
@@ -451,6 +459,10 @@ impl Drop for Database {
 
 fn run(command: &mut Command) -> String {
     let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    told(command, &output)
+}
+
+fn told(command: &Command, output: &Output) -> String {
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
