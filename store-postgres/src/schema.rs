@@ -45,6 +45,7 @@ const FILES: [(i64, &str, &str); 9] = [
     (7, "alerts", include_str!("../../migrations/postgres/0007_alerts.sql")),
     (8, "token rate", include_str!("../../migrations/postgres/0008_token_rate.sql")),
     (9, "dismissed", include_str!("../../migrations/postgres/0009_dismissed.sql")),
+    (11, "retention", include_str!("../../migrations/postgres/0011_retention.sql")),
 ];
 
 static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
