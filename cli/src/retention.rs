@@ -72,7 +72,12 @@ pub(crate) struct Shown {
 impl Shown {
     fn new(from: &str, retention: Retention) -> Self {
         let Retention { raw_days, hourly_days, daily_days } = retention;
-        Self { from: from.to_owned(), views_days: raw_days, hours_days: hourly_days, rollups_days: daily_days }
+        Self {
+            from: from.to_owned(),
+            views_days: raw_days,
+            hours_days: hourly_days,
+            rollups_days: daily_days,
+        }
     }
 
     fn days(&self) -> Retention {
@@ -123,8 +128,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
             let shown = match common.remote.remote(&common.store)? {
                 Some(remote) => {
                     confirm(remote.retention::<Shown>().await?.days(), change, yes)?;
-                    let body =
-                        json!({"views_days": views_days, "hours_days": hours_days, "rollups_days": rollups_days});
+                    let body = json!({"views_days": views_days, "hours_days": hours_days, "rollups_days": rollups_days});
                     remote.set_retention(&body).await?
                 }
                 None => {

@@ -8,8 +8,8 @@ use crate::password::shown_name;
 use crate::report::time_text;
 use crate::{keys, limits};
 use fieldvitals_store::{
-    AuditEntry, DeployMark, NewSite, NewToken, Retention, RouteGroups, Scope, Site, SiteId, Store, StoreError, Token,
-    TokenId,
+    AuditEntry, DeployMark, NewSite, NewToken, Retention, RouteGroups, Scope, Site, SiteId, Store,
+    StoreError, Token, TokenId,
 };
 use serde_json::{Value, json};
 

@@ -36,7 +36,8 @@ impl Keeping {
     /// The retention of the options; `None` follows the store.
     #[must_use]
     pub fn new(options: Option<Retention>) -> Self {
-        let current = options.map_or((Retention::default(), Source::Defaults), |chosen| (chosen, Source::Options));
+        let current =
+            options.map_or((Retention::default(), Source::Defaults), |chosen| (chosen, Source::Options));
         Self { current: Mutex::new(current) }
     }
 

@@ -1,7 +1,7 @@
 //! The retention that was set for all servers of the store.
 
-use crate::error::{damaged, failed};
 use crate::PostgresStore;
+use crate::error::{damaged, failed};
 use crate::sql::query;
 use fieldvitals_store::{Retention, StoreError};
 use sqlx::Row as _;
@@ -11,10 +11,12 @@ const WRITING: &str = "setting the retention";
 
 pub(crate) async fn get(store: &PostgresStore) -> Result<Option<Retention>, StoreError> {
     let mut transaction = store.read(READING).await?;
-    let row = query("/* retention.read */ select views_days, hours_days, rollups_days from retention where one = 1")
-        .fetch_optional(&mut *transaction)
-        .await
-        .map_err(failed(READING))?;
+    let row = query(
+        "/* retention.read */ select views_days, hours_days, rollups_days from retention where one = 1",
+    )
+    .fetch_optional(&mut *transaction)
+    .await
+    .map_err(failed(READING))?;
     let Some(row) = row else { return Ok(None) };
     let days = |column: usize| -> Result<u32, StoreError> {
         let days: i32 = row.try_get(column).map_err(failed(READING))?;

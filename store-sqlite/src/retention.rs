@@ -1,7 +1,7 @@
 //! The retention that was set for all servers of the store.
 
-use crate::error::failed;
 use crate::SqliteStore;
+use crate::error::failed;
 use fieldvitals_store::{Retention, StoreError};
 
 const READING: &str = "reading the retention";

@@ -200,11 +200,18 @@ async fn retention_is_set_over_the_network_for_all_servers_of_the_store() {
     assert!(code == Some(2) && err.contains("this removes page views older than 7 days"), "{err}");
     let set = ["retention", "set", "--views-days", "7", "--rollups-days", "90", "--yes"];
     let (code, out, err) = run(&server, &set).await;
-    assert!(code == Some(0) && out.contains("7 days") && out.contains("all servers of the store"), "{out}{err}");
+    assert!(
+        code == Some(0) && out.contains("7 days") && out.contains("all servers of the store"),
+        "{out}{err}"
+    );
     let (_, log, _) = run(&server, &["audit"]).await;
     assert!(log.contains("retention.set") && log.contains("\"views_days\":7"), "{log}");
     let kept = server.get("status").await.unwrap()["maintenance"].clone();
-    assert_eq!((&kept["views_days"], &kept["daily_days"]), (&json!(7), &json!(90)), "at once, on this server");
+    assert_eq!(
+        (&kept["views_days"], &kept["daily_days"]),
+        (&json!(7), &json!(90)),
+        "at once, on this server"
+    );
 
     // Another server of the store follows within a round; one with options follows these.
     assert_eq!(server.terminate().await, Some(0));

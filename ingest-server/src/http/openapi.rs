@@ -2,8 +2,9 @@
 
 use crate::http::api::{
     advice, alerts, attribution, audit, breakdown, budgets, compare, crux as crux_beside, engagement, gate,
-    health, links, live, metrics, open, pages, rejections, releases, report, retention, routes, samples, series,
-    session, site_settings, sites, status, status_history, summary, thresholds, tokens, trends, violations,
+    health, links, live, metrics, open, pages, rejections, releases, report, retention, routes, samples,
+    series, session, site_settings, sites, status, status_history, summary, thresholds, tokens, trends,
+    violations,
 };
 use crate::http::error::ErrorBody;
 use crate::http::{assets, crux, ingest};
