@@ -243,7 +243,7 @@ async fn kept(store: &dyn Store, what: What, asked: Range<i64>, now_ms: i64) -> 
     Ok(match what {
         What::Views => asked.start.max(retained.views_from_ms)..asked.end,
         What::Rollups => {
-            let longest_ms = i64::from(limits::KEEP_DAYS_MAX) * DAY_MS;
+            let longest_ms = i64::from(fieldvitals_server::limits::KEEP_DAYS_MAX) * DAY_MS;
             let from_ms = asked.start.max(retained.days_from_ms).max(now_ms.saturating_sub(longest_ms));
             day_of(from_ms)..day_of(asked.end.saturating_add(DAY_MS - 1))
         }

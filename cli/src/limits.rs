@@ -2,8 +2,6 @@
 //!
 //! `cargo xtask limits` lists the bounds of all crates.
 
-/// Longest retention of any data, in days.
-pub(crate) const KEEP_DAYS_MAX: u32 = 3_660;
 /// Default number of connections of one client network: an eighth of all.
 pub(crate) const CLIENT_CONNECTIONS_MAX: usize = 512;
 /// Default keep-alive timeout of an idle connection, in seconds: longer than the 60 s of common load balancers.

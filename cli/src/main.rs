@@ -26,6 +26,7 @@ mod progress;
 mod release;
 mod remote;
 mod report;
+mod retention;
 mod rollup;
 mod serve;
 mod site;
@@ -64,6 +65,7 @@ enum Command {
     Audit(audit::Args),
     /// Set or remove the password of the dashboard.
     Password(password::Args),
+    Retention(retention::Args),
     /// Compare rollups with the page views that they count, or rebuild them.
     Rollup(rollup::Args),
     /// Copy a store into another, such as the embedded one into Postgres.
@@ -102,6 +104,7 @@ async fn main() -> ExitCode {
         Command::Token(args) => token::run(args).await,
         Command::Audit(args) => audit::run(args).await,
         Command::Password(args) => password::run(args).await,
+        Command::Retention(args) => retention::run(args).await,
         Command::Rollup(args) => rollup::run(args).await,
         Command::Store(args) => store::run(args).await,
         Command::Backup(args) => backup::run(args).await,

@@ -213,6 +213,16 @@ impl Remote {
         self.0.change(Method::DELETE, &["tokens", &id.to_string()], &[], None).await.map(drop)
     }
 
+    /// The retention of the server.
+    pub(crate) async fn retention<T: DeserializeOwned>(&self) -> Result<T, Failure> {
+        read(self.0.get::<Value>(&["retention"], &[]).await?.0)
+    }
+
+    /// Sets the retention of all servers of the store; `null` keeps a value.
+    pub(crate) async fn set_retention<T: DeserializeOwned>(&self, body: &Value) -> Result<T, Failure> {
+        read(self.0.change(Method::PUT, &["retention"], &[], Some(body)).await?)
+    }
+
     /// The latest entries of the audit log.
     pub(crate) async fn audit<T: DeserializeOwned>(&self, limit: u32) -> Result<Vec<T>, Failure> {
         let limit = limit.to_string();

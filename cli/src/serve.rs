@@ -8,6 +8,7 @@ use crate::limits;
 use crate::store_args::{PublicUrl, StoreArgs, current_key, script_tag};
 use anyhow::{anyhow, ensure};
 use clap::builder::BoolishValueParser;
+use fieldvitals_server::administration::RetentionChange;
 use fieldvitals_server::alert::Channels;
 use fieldvitals_server::crux::CruxSource;
 use fieldvitals_server::tls::Tls;
@@ -182,40 +183,44 @@ enum Bots {
     Keep,
 }
 
-/// Retention, in days. A shorter retention takes effect within a minute, and removed data do not come back.
+/// Retention, in days. Any of these options keeps this server from following `fieldvitals retention set`; the others then
+/// have their defaults. A shorter retention takes effect within a minute, and removed data do not come back.
 #[derive(Debug, clap::Args)]
 struct Keep {
-    /// Days to keep page views. Gates, queries with several filters and queries of exact times read page views.
+    /// Days to keep page views. Gates, queries with several filters and queries of exact times read page views. 30, unless
+    /// `fieldvitals retention set` says otherwise.
     #[arg(long = "keep-views-days", env = "FIELDVITALS_KEEP_VIEWS_DAYS", value_name = "N",
-          default_value_t = Retention::default().raw_days,
           value_parser = days(fieldvitals_server::limits::KEEP_VIEWS_DAYS_MIN))]
-    views: u32,
-    /// Days to keep hourly rollups; reports cover older days as a whole.
-    #[arg(long = "keep-hours-days", env = "FIELDVITALS_KEEP_HOURS_DAYS", value_name = "N",
-          default_value_t = Retention::default().hourly_days, value_parser = days(1))]
-    hours: u32,
-    /// Days to keep daily rollups: the range of reports.
+    views: Option<u32>,
+    /// Days to keep hourly rollups; reports cover older days as a whole. 14, unless set otherwise.
+    #[arg(long = "keep-hours-days", env = "FIELDVITALS_KEEP_HOURS_DAYS", value_name = "N", value_parser = days(1))]
+    hours: Option<u32>,
+    /// Days to keep daily rollups: the range of reports. 762, unless set otherwise.
     #[arg(long = "keep-rollups-days", env = "FIELDVITALS_KEEP_ROLLUPS_DAYS", value_name = "N",
-          default_value_t = Retention::default().daily_days,
           value_parser = days(fieldvitals_server::limits::KEEP_VIEWS_DAYS_MIN))]
-    rollups: u32,
+    rollups: Option<u32>,
 }
 
 fn days(least: u32) -> clap::builder::RangedI64ValueParser<u32> {
-    clap::value_parser!(u32).range(i64::from(least)..=i64::from(limits::KEEP_DAYS_MAX))
+    clap::value_parser!(u32).range(i64::from(least)..=i64::from(fieldvitals_server::limits::KEEP_DAYS_MAX))
 }
 
 impl Keep {
-    fn retention(&self) -> anyhow::Result<Retention> {
+    /// Returns the retention of the options; `None` if there is none of them.
+    fn retention(&self) -> anyhow::Result<Option<Retention>> {
+        let change =
+            RetentionChange { views_days: self.views, hours_days: self.hours, rollups_days: self.rollups };
+        if change == RetentionChange::default() {
+            return Ok(None);
+        }
+        let chosen = change.of(Retention::default());
+        let Retention { raw_days, hourly_days, daily_days } = chosen;
         ensure!(
-            self.rollups >= self.views && self.rollups >= self.hours,
-            "--keep-rollups-days {} is less than --keep-views-days {} or --keep-hours-days {}: daily rollups are what \
-             reports of any past day are made of, so keep them at least as long",
-            self.rollups,
-            self.views,
-            self.hours
+            daily_days >= raw_days && daily_days >= hourly_days,
+            "--keep-rollups-days {daily_days} is less than --keep-views-days {raw_days} or --keep-hours-days \
+             {hourly_days}: daily rollups are what reports of any past day are made of, so keep them at least as long",
         );
-        Ok(Retention { raw_days: self.views, hourly_days: self.hours, daily_days: self.rollups })
+        Ok(Some(chosen))
     }
 }
 
@@ -271,7 +276,7 @@ impl Args {
 
 /// What the options name, read from files and variables.
 pub(crate) struct Checked {
-    retention: Retention,
+    retention: Option<Retention>,
     tls: Option<Arc<Tls>>,
     first_token: FirstToken,
     alerts: Channels,
@@ -521,7 +526,7 @@ mod tests {
         keep: Keep,
     }
 
-    fn retention(args: &[&str]) -> Result<Retention, String> {
+    fn retention(args: &[&str]) -> Result<Option<Retention>, String> {
         let args = ["serve"].iter().chain(args);
         let command = Command::try_parse_from(args).map_err(|error| error.to_string())?;
         command.keep.retention().map_err(|error| error.to_string())
@@ -537,9 +542,11 @@ mod tests {
 
     #[test]
     fn retention_has_sane_bounds() {
-        assert_eq!(retention(&[]), Ok(Retention::default()));
+        assert_eq!(retention(&[]), Ok(None), "the server follows the store");
+        let views = Some(Retention { raw_days: 60, ..Retention::default() });
+        assert_eq!(retention(&["--keep-views-days", "60"]), Ok(views));
         let given = ["--keep-views-days", "7", "--keep-hours-days", "3", "--keep-rollups-days", "90"];
-        assert_eq!(retention(&given), Ok(Retention { raw_days: 7, hourly_days: 3, daily_days: 90 }));
+        assert_eq!(retention(&given), Ok(Some(Retention { raw_days: 7, hourly_days: 3, daily_days: 90 })));
         for (option, wrong) in [
             ("--keep-views-days", "1"),
             ("--keep-views-days", "0"),

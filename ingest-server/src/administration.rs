@@ -8,8 +8,8 @@ use crate::password::shown_name;
 use crate::report::time_text;
 use crate::{keys, limits};
 use fieldvitals_store::{
-    AuditEntry, DeployMark, NewSite, NewToken, RouteGroups, Scope, Site, SiteId, Store, StoreError, Token,
-    TokenId,
+    AuditEntry, DeployMark, NewSite, NewToken, Retention, RouteGroups, Scope, Site, SiteId, Store,
+    StoreError, Token, TokenId,
 };
 use serde_json::{Value, json};
 
@@ -48,6 +48,29 @@ pub struct SiteChange {
     pub timezone: Option<String>,
     /// Whether servers add route groups by themselves.
     pub auto_routes: Option<bool>,
+}
+
+/// A new retention of all servers of the store, in days; `None` keeps a value.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RetentionChange {
+    /// Of page views.
+    pub views_days: Option<u32>,
+    /// Of hourly rollups.
+    pub hours_days: Option<u32>,
+    /// Of daily rollups.
+    pub rollups_days: Option<u32>,
+}
+
+impl RetentionChange {
+    /// Returns the retention after this change.
+    #[must_use]
+    pub fn of(self, before: Retention) -> Retention {
+        Retention {
+            raw_days: self.views_days.unwrap_or(before.raw_days),
+            hourly_days: self.hours_days.unwrap_or(before.hourly_days),
+            daily_days: self.rollups_days.unwrap_or(before.daily_days),
+        }
+    }
 }
 
 /// Changes settings on behalf of somebody.
@@ -237,6 +260,20 @@ impl<'a> Administration<'a> {
         Ok(mark)
     }
 
+    /// Sets the retention of all servers of the store that have none in their options. Servers follow within a minute, and
+    /// remove what is older.
+    ///
+    /// # Errors
+    /// If a value breaks a rule.
+    pub async fn retention_set(&self, change: RetentionChange) -> Result<Retention, AdministrationError> {
+        let before = self.store.retention().await?.unwrap_or_default();
+        let after = invalid(check::retention(change.of(before)))?;
+        self.store.set_retention(after).await?;
+        let [was, is] = [before, after].map(retention_json);
+        self.record("retention.set", "all sites", Some(was), Some(is)).await?;
+        Ok(after)
+    }
+
     async fn record(
         &self,
         action: &str,
@@ -270,6 +307,11 @@ pub fn token_target(token: &Token) -> String {
 fn site_json(site: &Site) -> Value {
     json!({"name": site.name, "origins": site.origins, "routes": site.routes, "timezone": site.timezone,
            "auto_routes": site.route_groups.auto})
+}
+
+fn retention_json(retention: Retention) -> Value {
+    let Retention { raw_days, hourly_days, daily_days } = retention;
+    json!({"views_days": raw_days, "hours_days": hourly_days, "rollups_days": daily_days})
 }
 
 fn token_json(token: &Token) -> Value {

@@ -30,6 +30,7 @@ pub mod proportion;
 pub mod questions;
 pub mod releases;
 pub mod report;
+pub mod retention;
 pub mod routes;
 pub mod site_vitals;
 pub mod spool;
@@ -56,6 +57,7 @@ use http::connection::Connections;
 use http::proxies::Proxies;
 use maintenance::Maintenance;
 use questions::Questions;
+use retention::Keeping;
 use site_vitals::SiteVitals;
 use socket2::SockRef;
 use standing::Watch;
@@ -109,8 +111,8 @@ pub struct Config {
     pub trusted_proxies: Vec<ipnet::IpNet>,
     /// The header in which a trusted proxy names the client's country.
     pub country_header: Option<HeaderName>,
-    /// Retention of stored data.
-    pub retention: Retention,
+    /// Retention of stored data; `None` follows what was set for all servers of the store.
+    pub retention: Option<Retention>,
     /// Maximum size of the spool's backlog, in bytes.
     pub spool_bytes: u64,
     /// Maximum size of the answers kept in memory, in bytes.
@@ -473,7 +475,8 @@ impl Server {
             sites.extend(first_start.site.clone().map(Arc::new));
         }
 
-        let maintenance = Arc::new(Maintenance::new(Arc::clone(&store), spool.clone(), config.retention));
+        let keeping = Arc::new(Keeping::new(config.retention));
+        let maintenance = Arc::new(Maintenance::new(Arc::clone(&store), spool.clone(), Arc::clone(&keeping)));
         let proxies = Proxies::new(config.trusted_proxies);
         for network in proxies.wide() {
             tracing::warn!(
@@ -495,7 +498,7 @@ impl Server {
             spool.clone(),
             Arc::clone(&config.alerts),
             config.standing_every,
-            config.retention.raw_days,
+            Arc::clone(&keeping),
             holder,
         );
         let google_crux = config.crux.map(crux::GoogleCrux::new).transpose().map_err(ServeError::Crux)?;
@@ -521,7 +524,7 @@ impl Server {
             data_dir: config.data_dir,
             started_ms: clock::now_ms(),
             outbox: Arc::clone(&outbox),
-            retention: config.retention,
+            keeping,
             google_crux,
             demo: config.demo,
             keep_bots: config.keep_bots,

@@ -16,6 +16,8 @@ pub const AGENT_BYTES_MAX: usize = 1_024;
 pub const CAUSE_ROWS_MAX: usize = 100;
 /// Shortest retention of page views, in days: it covers page views accepted within [`CLOCK_SKEW_MS_MAX`].
 pub const KEEP_VIEWS_DAYS_MIN: u32 = 2;
+/// Longest retention of any data, in days.
+pub const KEEP_DAYS_MAX: u32 = 3_660;
 /// Default number of open connections of the server: 60 MiB at 24 KiB each, of which actix takes 16 KiB for buffers.
 pub const CONNECTIONS_MAX: usize = 2_560;
 /// Connections that the system completes before the server accepts them; it may bound them lower

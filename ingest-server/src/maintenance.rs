@@ -3,6 +3,7 @@
 use crate::clock::{Clock, Jump, now_ms};
 use crate::limits;
 use crate::report::time_text;
+use crate::retention::Keeping;
 use crate::routes::auto::AutoGroups;
 use crate::spool::Spool;
 use fieldvitals_store::{FailedPart, MaintenancePart, MaintenanceSummary, Retention, SiteId, Store};
@@ -26,7 +27,7 @@ const LOADED_MAX: u64 = 500_000;
 pub struct Maintenance {
     store: Arc<dyn Store>,
     spool: Spool,
-    retention: Retention,
+    keeping: Arc<Keeping>,
     history: Mutex<History>,
 }
 
@@ -117,8 +118,8 @@ pub struct UndoneReport {
 impl Maintenance {
     /// Maintenance of a store that is loaded from `spool`.
     #[must_use]
-    pub fn new(store: Arc<dyn Store>, spool: Spool, retention: Retention) -> Self {
-        Self { store, spool, retention, history: Mutex::default() }
+    pub fn new(store: Arc<dyn Store>, spool: Spool, keeping: Arc<Keeping>) -> Self {
+        Self { store, spool, keeping, history: Mutex::default() }
     }
 
     fn history(&self) -> MutexGuard<'_, History> {
@@ -133,11 +134,15 @@ impl Maintenance {
         let mut auto_groups = AutoGroups::default();
         loop {
             let loaded = self.spool.stats().loaded;
-            if !is_compared {
+            // If reading fails, the round fails for the same reason and logs the error. What was set may be longer than what
+            // is known, so nothing is removed.
+            let is_known = self.keeping.read(self.store.as_ref()).await.is_ok();
+            if is_known && !is_compared {
                 is_compared = self.compare(&mut clock).await;
             }
-            let may_remove = is_compared && clock.is_trusted();
-            if self.round(if may_remove { self.retention } else { KEEP_EVERYTHING }).await {
+            let may_remove = is_known && is_compared && clock.is_trusted();
+            let retention = if may_remove { self.keeping.current().0 } else { KEEP_EVERYTHING };
+            if self.round(retention).await {
                 auto_groups.round(self.store.as_ref(), now_ms()).await;
             }
             self.wait(loaded, &mut clock).await;
@@ -151,7 +156,7 @@ impl Maintenance {
         }
         // If reading fails, the round fails for the same reason and logs the error.
         let Ok(retained) = self.store.retention_edges().await else { return false };
-        let days = retained.leap_days(now_ms(), self.retention);
+        let days = retained.leap_days(now_ms(), self.keeping.current().0);
         if days > limits::CLOCK_LEAP_DAYS_MAX {
             tracing::error!(
                 days,
@@ -233,10 +238,11 @@ impl Maintenance {
     pub fn report(&self, name: impl Fn(SiteId) -> String) -> MaintenanceReport {
         let history = self.history();
         let last = history.last.as_ref();
+        let (retention, _) = self.keeping.current();
         MaintenanceReport {
-            views_days: self.retention.raw_days,
-            hourly_days: self.retention.hourly_days,
-            daily_days: self.retention.daily_days,
+            views_days: retention.raw_days,
+            hourly_days: retention.hourly_days,
+            daily_days: retention.daily_days,
             rounds: history.rounds,
             failures: history.failures,
             running_since: history.running_since_ms.map(time_text),

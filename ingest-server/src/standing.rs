@@ -21,6 +21,7 @@ use crate::directory::Directory;
 use crate::gate::{self, Measured, Standing};
 use crate::limits;
 use crate::report::time_text;
+use crate::retention::Keeping;
 use crate::spool::Spool;
 use fieldvitals_store::rollup::HOUR_MS;
 use fieldvitals_store::{
@@ -167,8 +168,8 @@ pub struct Watch {
     channels: Arc<Channels>,
     /// Pause between rounds.
     every: Duration,
-    /// Retention of page views, in days.
-    kept_days: u32,
+    /// Retention; looks read page views.
+    keeping: Arc<Keeping>,
     holder: [u8; 16],
     began: Instant,
     /// The last look at each site: versions of its data and of its budgets.
@@ -183,11 +184,11 @@ impl Watch {
         spool: Spool,
         channels: Arc<Channels>,
         every: Duration,
-        kept_days: u32,
+        keeping: Arc<Keeping>,
         holder: [u8; 16],
     ) -> Self {
         let seen = Mutex::default();
-        Self { store, directory, spool, channels, every, kept_days, holder, began: Instant::now(), seen }
+        Self { store, directory, spool, channels, every, keeping, holder, began: Instant::now(), seen }
     }
 
     /// Runs rounds without end.
@@ -248,7 +249,7 @@ impl Watch {
             let withdrawn = state.follow(applied.version, &budgets, now_ms);
             looks = gate::standing(store, site, &budgets, &state.starts(), now_ms).await?;
             for (watched, look) in state.budgets.iter_mut().zip(&looks) {
-                watched.look(look, now_ms, self.kept_days);
+                watched.look(look, now_ms, self.keeping.current().0.raw_days);
             }
             state.judged_ms = now_ms;
             let mut judgements = self.withdrawn(site.id, &withdrawn).await?;
@@ -474,7 +475,8 @@ mod tests {
         let (spool, _loader) =
             Spool::open(&folder.path().join("spool.db"), Arc::clone(&watched)).await.unwrap();
         let every = Duration::from_secs(60);
-        let watch = Watch::new((watched, directory), spool, Arc::default(), every, 30, [1; 16]);
+        let keeping = Arc::new(Keeping::new(None));
+        let watch = Watch::new((watched, directory), spool, Arc::default(), every, keeping, [1; 16]);
         faulty.comparisons_away_after(0, 1);
         watch.look(&shop).await.unwrap();
         let state = SiteState::read(store.as_ref(), id).await.unwrap();

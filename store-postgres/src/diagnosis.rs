@@ -266,7 +266,7 @@ impl Facts {
 }
 
 /// Our tables, without the partitions of page views. A schema may hold tables of other programs, too.
-const TABLES: [&str; 24] = [
+const TABLES: [&str; 25] = [
     "access_token",
     "alert",
     "alert_notice",
@@ -280,6 +280,7 @@ const TABLES: [&str; 24] = [
     "load_cursor",
     "maintenance_claim",
     "page_view",
+    "retention",
     "rollup_day",
     "rollup_delta",
     "rollup_hour",

@@ -30,6 +30,7 @@ mod nodelay;
 mod places;
 mod query;
 mod reroute;
+mod retention;
 mod rows;
 mod scan;
 mod schema;
@@ -463,6 +464,14 @@ impl Alerting for PostgresStore {
 impl Maintenance for PostgresStore {
     fn has_clock(&self) -> bool {
         true
+    }
+
+    async fn retention(&self) -> Result<Option<Retention>, StoreError> {
+        bounded(self.bounds.call, retention::get(self)).await
+    }
+
+    async fn set_retention(&self, retention: Retention) -> Result<(), StoreError> {
+        bounded(self.bounds.call, retention::set(self, retention)).await
     }
 
     async fn reroute(&self, site: SiteId, moves: Vec<Reroute>) -> Result<u64, StoreError> {

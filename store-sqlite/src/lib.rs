@@ -26,6 +26,7 @@ mod names;
 mod places;
 mod query;
 mod reroute;
+mod retention;
 mod rows;
 mod scan;
 mod schema;
@@ -411,6 +412,14 @@ impl Alerting for SqliteStore {
 impl Maintenance for SqliteStore {
     fn has_clock(&self) -> bool {
         false
+    }
+
+    async fn retention(&self) -> Result<Option<Retention>, StoreError> {
+        retention::get(self).await
+    }
+
+    async fn set_retention(&self, retention: Retention) -> Result<(), StoreError> {
+        retention::set(self, retention).await
     }
 
     async fn reroute(&self, site: SiteId, moves: Vec<Reroute>) -> Result<u64, StoreError> {

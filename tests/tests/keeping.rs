@@ -6,7 +6,7 @@ use fieldvitals_store_sqlite::SqliteStore;
 use fieldvitals_tests::beacon::{beacon, view_id};
 use fieldvitals_tests::eventually;
 use fieldvitals_tests::filled::{Ran, day_text, fill, recent_day_ms, run};
-use fieldvitals_tests::server::Server;
+use fieldvitals_tests::server::{Launch, Server};
 use serde_json::{Value, json};
 
 const DAY_MS: i64 = 86_400_000;
@@ -184,6 +184,50 @@ async fn retention_is_what_the_options_say() {
     assert_eq!(migrated["views_from"], day_text(today_ms - 60 * DAY_MS));
     assert_eq!(migrated["hours_from"], day_text(today_ms - 7 * DAY_MS));
     assert_eq!(migrated["days_from"], day_text(today_ms - 365 * DAY_MS));
+}
+
+#[tokio::test]
+async fn retention_is_set_over_the_network_for_all_servers_of_the_store() {
+    let mut server = Server::start().await;
+    let run = async |server: &Server, args: &[&str]| {
+        let output = server.command(args).args(["--server", &server.url]).output().await.unwrap();
+        let [out, err] = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
+        (output.status.code(), out, err)
+    };
+    let shown = server.cli_json(&["retention", "show", "--json"]).await;
+    assert_eq!(shown, json!({"from": "defaults", "views_days": 30, "hours_days": 14, "rollups_days": 762}));
+    let (code, _, err) = run(&server, &["retention", "set", "--views-days", "7"]).await;
+    assert!(code == Some(2) && err.contains("this removes page views older than 7 days"), "{err}");
+    let set = ["retention", "set", "--views-days", "7", "--rollups-days", "90", "--yes"];
+    let (code, out, err) = run(&server, &set).await;
+    assert!(
+        code == Some(0) && out.contains("7 days") && out.contains("all servers of the store"),
+        "{out}{err}"
+    );
+    let (_, log, _) = run(&server, &["audit"]).await;
+    assert!(log.contains("retention.set") && log.contains("\"views_days\":7"), "{log}");
+    let kept = server.get("status").await.unwrap()["maintenance"].clone();
+    assert_eq!(
+        (&kept["views_days"], &kept["daily_days"]),
+        (&json!(7), &json!(90)),
+        "at once, on this server"
+    );
+
+    // Another server of the store follows within a round; one with options follows these.
+    assert_eq!(server.terminate().await, Some(0));
+    server.start_again_as(Launch::default()).await;
+    eventually(|| async {
+        let kept = server.get("retention").await?;
+        let expected = json!({"from": "store", "views_days": 7, "hours_days": 14, "rollups_days": 90});
+        if kept == expected { Ok(()) } else { Err(kept.to_string()) }
+    })
+    .await;
+    assert_eq!(server.terminate().await, Some(0));
+    server.start_again_as(Launch::with(&["--keep-views-days", "60"])).await;
+    let kept = server.get("retention").await.unwrap();
+    assert_eq!(kept, json!({"from": "options", "views_days": 60, "hours_days": 14, "rollups_days": 762}));
+    let (code, _, err) = run(&server, &["retention", "set", "--views-days", "90"]).await;
+    assert!(code == Some(2) && err.contains("is in its options"), "{err}");
 }
 
 /// After a clean shutdown the store is a single file, regardless of the program that used it.

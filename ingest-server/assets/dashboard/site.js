@@ -20,7 +20,7 @@ export function sitePanels({ fresh: site, part: rejections, retention }, { mayWr
           field("Name of the site", h("input", { type: "text", name: "name", value: site.name, required: true, maxlength: 64, "data-key": "site-name", autocomplete: "off", spellcheck: "false" }),
             "Lower-case letters, digits, dots, - and _. Script tags go on working; scripts and channels that name the site need the new name."))),
       zonePanel(site, mayWrite, update),
-      retentionPanel(retention)),
+      retentionPanel(retention, isAdmin, actions)),
     isAdmin ? endPanels(site, path, actions) : null,
   ];
 }
@@ -69,12 +69,29 @@ function zonePanel(site, mayWrite, update) {
         "An IANA name, such as Europe/Berlin."), zones));
 }
 
-function retentionPanel(retention) {
+function retentionPanel(retention, isAdmin, actions) {
+  const kinds = [["views_days", "Page views"], ["hours_days", "By hour"], ["rollups_days", "By day"]];
+  const isOfOptions = retention.from === "options";
+  if (isOfOptions || !isAdmin) {
+    return h("section", { class: "panel" }, h("h2", {}, "Retention"),
+      h("table", { class: "plain-table" }, h("tbody", {}, kinds.map(([name, text]) =>
+        h("tr", {}, h("th", { scope: "row" }, text), h("td", {}, counted(retention[name], "day")))))),
+      h("p", { class: "soft small" }, "Of all sites. ", isOfOptions
+        ? ["The options ", h("code", {}, "--keep-views-days"), ", ", h("code", {}, "--keep-hours-days"), " and ", h("code", {}, "--keep-rollups-days"), " of this server say it."]
+        : "A token of the scope admin changes it."));
+  }
+  const keep = (days) => change("PUT", "/api/v1/retention", days).then(() => actions.changed("The retention is set; what is older goes within a minute."));
+  const send = async (form) => {
+    const days = Object.fromEntries(kinds.map(([name]) => [name, Number(form.get(name))]));
+    const lost = kinds.filter(([name]) => days[name] < retention[name]).map(([name, text]) => `${text.toLowerCase()}: older than ${counted(days[name], "day")}`);
+    if (lost.length === 0) return keep(days);
+    confirmChange({ title: "Keep data for a shorter time", button: "Remove for good",
+      says: `Of all sites, this removes what does not come back (${lost.join("; ")}).`, send: () => keep(days) });
+  };
   return h("section", { class: "panel" }, h("h2", {}, "Retention"),
-    h("table", { class: "plain-table" }, h("tbody", {},
-      [["Page views", retention.views_days], ["By hour", retention.hours_days], ["By day", retention.rollups_days]].map(([text, days]) =>
-        h("tr", {}, h("th", { scope: "row" }, text), h("td", {}, counted(days, "day")))))),
-    h("p", { class: "soft small" }, "Of all sites of this server: the options ", h("code", {}, "--keep-views-days"), ", ", h("code", {}, "--keep-hours-days"), " and ", h("code", {}, "--keep-rollups-days"), " of ", h("code", {}, "fieldvitals serve"), "."));
+    changeForm({ button: "Set the retention", send }, h("div", { class: "fields" }, kinds.map(([name, text]) =>
+      field(text, h("input", { type: "number", name, min: name === "hours_days" ? 1 : 2, max: 3660, required: true, value: retention[name], "data-key": `retention-${name}` }), "Days")))),
+    h("p", { class: "soft small" }, "Of all sites of all servers of this store."));
 }
 
 /** Another site, and the end of this one. */

@@ -1,10 +1,10 @@
 //! The rules of settings. Each function returns the stored form of a value, or an error with the expected form.
 
 use crate::intake::{lookup, origin, route};
-use crate::limits::TOKEN_NAME_BYTES_MAX;
+use crate::limits::{KEEP_DAYS_MAX, KEEP_VIEWS_DAYS_MIN, TOKEN_NAME_BYTES_MAX};
 use crate::password::is_password_name;
 use crate::timeline;
-use fieldvitals_store::limits;
+use fieldvitals_store::{Retention, limits};
 
 /// Checks the name of a site.
 ///
@@ -68,6 +68,29 @@ pub fn timezone(name: &str) -> Result<String, String> {
     let near = near.or_else(|| lookup::nearest(name, &known).first().copied());
     let advice = near.map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
     Err(format!("there is no time zone `{shown}`{advice} (an IANA name, such as Europe/Berlin)"))
+}
+
+/// Checks a retention.
+///
+/// # Errors
+/// If a number of days is out of range, or daily rollups are kept shorter than what they are the sum of.
+pub fn retention(retention: Retention) -> Result<Retention, String> {
+    let Retention { raw_days, hourly_days, daily_days } = retention;
+    let (least, most) = (KEEP_VIEWS_DAYS_MIN, KEEP_DAYS_MAX);
+    for (name, days, least) in
+        [("views_days", raw_days, least), ("hours_days", hourly_days, 1), ("rollups_days", daily_days, least)]
+    {
+        if !(least..=most).contains(&days) {
+            return Err(format!("`{name}` is {days}: expected {least} to {most} days"));
+        }
+    }
+    if daily_days < raw_days.max(hourly_days) {
+        return Err(format!(
+            "`rollups_days` is {daily_days}, less than `views_days` ({raw_days}) or `hours_days` ({hourly_days}): reports of \
+             any past day are made of daily rollups, so keep them at least as long"
+        ));
+    }
+    Ok(retention)
 }
 
 /// Checks the name of a token.

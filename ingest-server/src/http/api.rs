@@ -22,6 +22,7 @@ pub mod pages;
 pub mod rejections;
 pub mod releases;
 pub mod report;
+pub mod retention;
 pub mod route;
 pub mod routes;
 pub mod samples;
@@ -93,6 +94,12 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
             web::resource("/api/v1/tokens/{token}")
                 .default_service(web::to(|request| refuse(request, "DELETE")))
                 .route(web::delete().to(tokens::revoke)),
+        )
+        .service(
+            web::resource("/api/v1/retention")
+                .default_service(web::to(|request| refuse(request, "GET, PUT")))
+                .route(web::get().to(retention::retention))
+                .route(web::put().to(retention::set)),
         )
         .service(get("/api/v1/audit").route(web::get().to(audit::audit)))
         .service(get("/api/v1/sites/{site}/summary").route(web::get().to(summary::summary)))

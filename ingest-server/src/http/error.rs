@@ -105,6 +105,17 @@ impl ApiError {
         )
     }
 
+    /// Return `409 Conflict`: the retention is in the options of this server.
+    pub fn retention_in_options() -> Self {
+        Self::new(
+            StatusCode::CONFLICT,
+            "retention_in_options",
+            "the retention of this server is in its options",
+            "Change --keep-views-days, --keep-hours-days and --keep-rollups-days (or their variables or file), or start the \
+             server without them.",
+        )
+    }
+
     /// Return `500 Internal Server Error`: the limits cannot be written.
     pub fn thresholds_unwritten(error: &std::io::Error) -> Self {
         tracing::error!(%error, "the thresholds cannot be written to the data folder");

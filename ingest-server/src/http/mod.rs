@@ -41,6 +41,7 @@ use crate::live::Live;
 use crate::maintenance::Maintenance;
 use crate::outcome::{Outcomes, Rejections};
 use crate::questions::Questions;
+use crate::retention::Keeping;
 use crate::site_vitals::SiteVitals;
 use crate::spool::Spool;
 use crate::telemetry::Telemetry;
@@ -53,7 +54,7 @@ use actix_web::{App, Error, HttpRequest, HttpResponse, ResponseError, web};
 use base_path::BasePath;
 use connection::Connections;
 use error::ApiError;
-use fieldvitals_store::{Retention, Store};
+use fieldvitals_store::Store;
 use socket2::SockRef;
 use std::net::TcpListener;
 use std::path::PathBuf;
@@ -103,8 +104,8 @@ pub struct State {
     pub started_ms: i64,
     /// Delivers notices of alerts.
     pub outbox: Arc<Outbox>,
-    /// Retention.
-    pub retention: Retention,
+    /// Retention of stored data.
+    pub keeping: Arc<Keeping>,
     /// Asks Google's CrUX API; `None` without a key.
     pub google_crux: Option<Arc<GoogleCrux>>,
     /// Serves the demo site.

@@ -525,6 +525,16 @@ pub async fn systems_are_told_apart(store: Arc<dyn Store>) {
     assert_eq!(store.breakdown(&all, GroupBy::Os).await.unwrap().rows, []);
 }
 
+/// # Panics
+/// If the retention is another one than was set last.
+pub async fn retention_is_set_for_all_servers(store: Arc<dyn Store>) {
+    assert_eq!(store.retention().await.unwrap(), None);
+    for retention in [Retention { raw_days: 7, hourly_days: 3, daily_days: 90 }, Retention::default()] {
+        store.set_retention(retention).await.unwrap();
+        assert_eq!(store.retention().await.unwrap(), Some(retention));
+    }
+}
+
 /// Routes may be texts of any script and length that a beacon allows. They sort by their bytes.
 pub async fn routes_are_any_text(store: Arc<dyn Store>) {
     let site = site(&store, "a").await;

@@ -440,6 +440,14 @@ impl Maintenance for FaultyStore {
         self.inner.has_clock()
     }
 
+    async fn retention(&self) -> Result<Option<Retention>, StoreError> {
+        self.inner.retention().await
+    }
+
+    async fn set_retention(&self, retention: Retention) -> Result<(), StoreError> {
+        self.inner.set_retention(retention).await
+    }
+
     async fn reroute(&self, site: SiteId, moves: Vec<Reroute>) -> Result<u64, StoreError> {
         self.inner.reroute(site, moves).await
     }

@@ -103,7 +103,7 @@ register! {
         a_tally_has_every_value_by_half_hours, audit_entries_are_kept_in_order, a_view_that_changes_route_leaves_its_old_cell,
         an_answer_counts_the_period_that_it_states, cells_past_retention_are_gone, concurrent_loaders_agree,
         foreign_metrics_are_joined_over_loads, labels_have_a_bound, loading_again_changes_nothing,
-        odd_ranges_are_answered, releases_are_told_apart, rollups_are_rebuilt_beside_erasures,
+        odd_ranges_are_answered, releases_are_told_apart, retention_is_set_for_all_servers, rollups_are_rebuilt_beside_erasures,
         rollups_are_rebuilt_beside_loads, routes_are_any_text,
         routes_have_a_bound, servers_that_start_together_make_one_beginning, sites_and_keys, systems_are_told_apart,
         tallies_are_exact, the_page_views_of_a_route_are_found, the_same_view_on_two_sites_is_two_views, tokens,

@@ -19,6 +19,13 @@ pub trait Maintenance: Send + Sync {
     /// site or day does not stop the others, and is reported with the result.
     async fn maintain(&self, now_ms: i64, retention: Retention) -> Result<MaintenanceSummary, StoreError>;
 
+    /// Returns the retention that was set for all servers of the store; `None` if none was.
+    async fn retention(&self) -> Result<Option<Retention>, StoreError>;
+
+    /// Sets the retention for all servers of the store. Removes nothing: [`Maintenance::maintain`] does, when its caller
+    /// passes this retention.
+    async fn set_retention(&self, retention: Retention) -> Result<(), StoreError>;
+
     /// Whether [`Maintenance::maintain`] also reads the store's own clock, and deletes only data that is past retention by
     /// both clocks.
     fn has_clock(&self) -> bool;

@@ -68,6 +68,11 @@ impl Copier<'_> {
     pub(super) async fn all(&mut self, plan: &Plan) -> anyhow::Result<Copied> {
         // Runs first, because the target refuses views older than its retention edges.
         self.target.keep(plan.retained).await.context("what is kept")?;
+        if let Some(set) = self.source.retention().await?
+            && self.target.retention().await?.is_none()
+        {
+            self.target.set_retention(set).await.context("retention")?;
+        }
         let mut sites = Vec::new();
         for (site, there) in &plan.sites {
             let there = match there {

@@ -328,7 +328,7 @@ pub async fn replay(
             file.budgets.len()
         )));
     }
-    let kept_days = state.retention.raw_days;
+    let kept_days = state.keeping.current().0.raw_days;
     let question = move |store: Arc<dyn Store>| async move {
         let now_ms = now_ms();
         let replay = what_if(store.as_ref(), &site, &file.budgets, now_ms, kept_days).await?;

@@ -1,12 +1,13 @@
 //! The sites of the server.
 
+use crate::http::api::retention::RetentionReport;
 use crate::http::api::{Answer, json};
 use crate::http::error::ErrorBody;
 use crate::http::{State, auth, demo};
 use crate::report::time_text;
 use crate::routes::PresentReport;
 use actix_web::{HttpRequest, web};
-use fieldvitals_store::{Retention, Site};
+use fieldvitals_store::Site;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -71,23 +72,6 @@ pub struct SitesReport {
     retention: RetentionReport,
 }
 
-/// Retention of all sites, in days: the options of `fieldvitals serve`.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct RetentionReport {
-    /// Of page views.
-    views_days: u32,
-    /// Of counts by the hour.
-    hours_days: u32,
-    /// Of counts by the day.
-    rollups_days: u32,
-}
-
-impl From<Retention> for RetentionReport {
-    fn from(Retention { raw_days, hourly_days, daily_days }: Retention) -> Self {
-        Self { views_days: raw_days, hours_days: hourly_days, rollups_days: daily_days }
-    }
-}
-
 /// The sites of this server, or those that the token is limited to.
 #[utoipa::path(get, path = "/api/v1/sites", tag = "read", security(("token" = [])),
     responses((status = 200, body = SitesReport), (status = 401, body = ErrorBody)))]
@@ -105,6 +89,6 @@ pub async fn sites(state: web::Data<State>, request: HttpRequest) -> Answer {
         scope: access.scope.name(),
         until: access.until_s.map(|until_s| time_text(until_s * 1_000)),
         link: access.link.is_some(),
-        retention: state.retention.into(),
+        retention: state.keeping.current().into(),
     }))
 }
