@@ -56,7 +56,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Receive, store and report beacons; serve the script, the dashboard and a demo site.
-    Serve(serve::Args),
+    Serve(Box<serve::Args>),
     Migrate(migrate::Args),
     /// Add, list, change and remove sites, rotate their keys, erase their measurements.
     Site(site::Args),
@@ -98,7 +98,7 @@ async fn main() -> ExitCode {
         Err(code) => return code,
     };
     let done = match cli.command {
-        Command::Serve(args) => serve::run(args).await,
+        Command::Serve(args) => serve::run(*args).await,
         Command::Migrate(args) => migrate::run(args).await,
         Command::Site(args) => site::run(args).await,
         Command::Token(args) => token::run(args).await,
