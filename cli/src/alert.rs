@@ -289,9 +289,7 @@ mod tests {
 
     #[test]
     fn channels_say_what_is_wrong_with_them() {
-        let channel = |name: &str, digest, problems: &[&str]| {
-            json!({ "name": name, "kind": "email", "sites": [], "alerts": true, "digest": digest, "problems": problems })
-        };
+        let channel = |name: &str, digest, problems: &[&str]| json!({ "name": name, "kind": "email", "sites": [], "alerts": true, "digest": digest, "problems": problems });
         let refused = "127.0.0.1 is not public; `allow` in the file of channels permits it";
         let answer = json!({ "channels": [channel("fine", true, &[]), channel("loop", false, &[refused, "b\u{1b}"])] });
         let answer: ChannelsAnswer = serde_json::from_value(answer).unwrap();
@@ -305,7 +303,8 @@ mod tests {
     #[test]
     fn digest_of_a_channel_has_a_state() {
         let of = |sent: Option<&str>, due: Option<&str>, error: Option<&str>| {
-            let answer = json!({ "channel": "mail", "week": "2026-11-23", "sent": sent, "due": due, "error": error });
+            let answer =
+                json!({ "channel": "mail", "week": "2026-11-23", "sent": sent, "due": due, "error": error });
             delivery(&serde_json::from_value(answer).unwrap())
         };
         let at = Some("2026-11-30T08:00:05Z");

@@ -101,7 +101,8 @@ impl Digests {
             let site = sites.iter().find(|site| site.id.0 == id).cloned();
             self.deliver(site, digests, now_ms)
         });
-        let done: Vec<_> = stream::iter(deliveries).buffer_unordered(limits::DIGESTS_READING_MAX).collect().await;
+        let done: Vec<_> =
+            stream::iter(deliveries).buffer_unordered(limits::DIGESTS_READING_MAX).collect().await;
         done.into_iter().collect()
     }
 
@@ -191,13 +192,7 @@ impl Digests {
 
     /// Records a failed attempt: the next one follows after the same pause as that of a notice. `read` is the digest before
     /// the attempt, `kept` the digest in the store.
-    async fn fail(
-        &self,
-        read: &Digest,
-        kept: &Digest,
-        error: String,
-        now_ms: i64,
-    ) -> Result<(), StoreError> {
+    async fn fail(&self, read: &Digest, kept: &Digest, error: String, now_ms: i64) -> Result<(), StoreError> {
         let attempts = read.attempts.saturating_add(1);
         let site = self.directory.current().sites().iter().find(|site| site.id == read.site).cloned();
         let week = site.as_ref().and_then(|site| Week::of_day(read.week, &site.timezone));
@@ -205,7 +200,13 @@ impl Digests {
         let due_ms = (!is_over).then(|| now_ms.saturating_add(pause_ms(attempts)));
         if attempts == 1 || due_ms.is_none() {
             let site = site.map(|site| site.name.clone());
-            tracing::warn!(site, channel = read.channel, error, is_repeated = due_ms.is_some(), "a digest cannot be delivered");
+            tracing::warn!(
+                site,
+                channel = read.channel,
+                error,
+                is_repeated = due_ms.is_some(),
+                "a digest cannot be delivered"
+            );
         }
         self.record(kept, &Digest { attempts, due_ms, error: Some(error), ..kept.clone() }).await
     }

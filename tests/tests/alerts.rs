@@ -2,9 +2,9 @@
 
 use fieldvitals_tests::beacon::{beacon, now_ms, view_id};
 use fieldvitals_tests::clock::Clock;
-use fieldvitals_tests::{eventually, eventually_within};
 use fieldvitals_tests::receiver::{Received, Receiver};
 use fieldvitals_tests::server::{Launch, Server};
+use fieldvitals_tests::{eventually, eventually_within};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::process::Output;
@@ -489,14 +489,18 @@ async fn digest_of_a_week_is_delivered_once_across_failures_and_restarts() {
     assert!(overview.starts_with("https://vitals.example.com/rum/?site=default&from="), "{overview}");
     let found = letters(&maildir);
     assert_eq!(found.len(), 1, "{found:?}");
-    for part in ["Subject: default: the week from ", "text/plain", "text/html", "worse than the week before"] {
+    for part in ["Subject: default: the week from ", "text/plain", "text/html", "worse than the week before"]
+    {
         assert!(found[0].contains(part), "{part}: {}", found[0]);
     }
 
     // Nothing is repeated by another start, nor by a test, and the next Monday has its own digest.
     server.kill_and_restart().await;
     let printed = text(&server.cli(&["alert", "digest"]).await.stdout);
-    assert!(printed.contains("Page views: 400; the week before: 400") && printed.contains("mail: sent "), "{printed}");
+    assert!(
+        printed.contains("Page views: 400; the week before: 400") && printed.contains("mail: sent "),
+        "{printed}"
+    );
     let tried = server.cli(&["alert", "digest", "--send"]).await;
     assert_eq!(tried.status.code(), Some(0), "{}", text(&tried.stderr));
     assert!(text(&tried.stdout).contains("hook: took it as a test"), "{}", text(&tried.stdout));

@@ -452,8 +452,7 @@ to = ["team@example.com"]
 
     #[test]
     fn channel_may_take_digests_of_its_sites_with_or_without_alerts() {
-        let text = FILE
-            .replace("to = [", "sites = [\"shop\"]\nalerts = false\ndigest = true\nto = [");
+        let text = FILE.replace("to = [", "sites = [\"shop\"]\nalerts = false\ndigest = true\nto = [");
         let channels = Channels::parse(&text).unwrap();
         let digests = |site| -> Vec<&str> { channels.digests(site).map(|one| one.name.as_str()).collect() };
         assert_eq!((digests("shop"), digests("blog")), (vec!["team"], vec![]));

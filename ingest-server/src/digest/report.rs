@@ -210,8 +210,7 @@ impl DigestReport {
                 let cells = |range| CellQuery { metrics: core, ..of(range) };
                 let before = reader.cells(&cells(week.before)).await?.rows;
                 let now = reader.cells(&cells(week.range)).await?.rows;
-                let moved =
-                    comparison::routes(core, PERCENT, (&before, &now), limits::DIGEST_ROUTES_MAX);
+                let moved = comparison::routes(core, PERCENT, (&before, &now), limits::DIGEST_ROUTES_MAX);
                 self.routes = moved
                     .into_iter()
                     .filter(|one| matches!(one.change.verdict, ChangeVerdict::Worse | ChangeVerdict::Better))
@@ -256,7 +255,9 @@ async fn releases_of(store: &dyn Store, site: &Site, week: &Week) -> Result<Vec<
         })
         .collect();
     // New ones first, because the others are no news.
-    seen.sort_by(|a, b| (b.is_new, b.views).cmp(&(a.is_new, a.views)).then_with(|| a.release.cmp(&b.release)));
+    seen.sort_by(|a, b| {
+        (b.is_new, b.views).cmp(&(a.is_new, a.views)).then_with(|| a.release.cmp(&b.release))
+    });
     seen.truncate(limits::DIGEST_RELEASES_MAX);
     Ok(seen)
 }

@@ -93,11 +93,15 @@ async fn digest_says_what_changed_in_the_week() {
         assert!(digest.text.contains(line), "{line} in {}", digest.text);
     }
     let lcp = digest.text.lines().find(|line| line.starts_with("LCP p75")).unwrap_or_default();
-    assert!(lcp.contains("needs improvement; 1000 ms (") && lcp.ends_with("worse than the week before."), "{lcp}");
+    assert!(
+        lcp.contains("needs improvement; 1000 ms (") && lcp.ends_with("worse than the week before."),
+        "{lcp}"
+    );
 
     store.judgements(shop, MONDAY_MS + 2 * DAY_MS, &[broken(false)]).await.unwrap();
     let digest = read(&store, None).await;
-    let over = "- Broken and over: LCP p75 of /p ≤ 2500 ms, measured 3020 ms (from 2025-11-18 to 2025-11-19).\n";
+    let over =
+        "- Broken and over: LCP p75 of /p ≤ 2500 ms, measured 3020 ms (from 2025-11-18 to 2025-11-19).\n";
     assert!(digest.text.contains(over), "{}", digest.text);
     assert!(digest.links.is_none() && !digest.text.contains("Dashboard"), "{}", digest.text);
 }
@@ -190,7 +194,10 @@ async fn digest_is_sent_once_by_several_servers_also_after_a_failure() {
     assert_eq!(state().await, None, "not before Monday morning");
     let (done, body) = tokio::join!(one.round(&hook, DUE_MS), answer(&receiver, 503));
     done.unwrap();
-    assert_eq!((&body["event"], &body["site"], &body["views"]), (&json!("digest"), &json!("shop"), &json!(0)));
+    assert_eq!(
+        (&body["event"], &body["site"], &body["views"]),
+        (&json!("digest"), &json!("shop"), &json!(0))
+    );
     let failed = state().await.unwrap();
     assert_eq!((failed.attempts, failed.due_ms, failed.sent_ms), (1, Some(DUE_MS + 1_000), None));
     assert!(failed.error.is_some_and(|error| error.contains("503")));

@@ -192,9 +192,7 @@ impl DigestReport {
             }
             Receiver::Teams(_) => {
                 let block = |text: &str| json!({ "type": "TextBlock", "text": text, "wrap": true });
-                let bold = |text: &str| {
-                    json!({ "type": "TextBlock", "text": text, "weight": "bolder", "wrap": true })
-                };
+                let bold = |text: &str| json!({ "type": "TextBlock", "text": text, "weight": "bolder", "wrap": true });
                 let mut blocks = vec![bold(&self.title)];
                 for section in self.sections() {
                     if !section.heading.is_empty() {
@@ -265,13 +263,15 @@ fn budget_lines(budgets: &WeekBudgets) -> Vec<String> {
             0 => String::new(),
             undecided => format!(", {undecided} without a verdict"),
         };
-        lines.push(format!("{} on the server: {kept} kept, {broken} broken{undecided}.", counted(of, "budget")));
+        lines.push(format!(
+            "{} on the server: {kept} kept, {broken} broken{undecided}.",
+            counted(of, "budget")
+        ));
     }
     let line = |state: &str, violation: &WeekViolation| {
         let measured = violation.measured;
-        let measured = measured.map(|measured| {
-            format!(", measured {}", number(violation.metric, violation.unit, measured))
-        });
+        let measured = measured
+            .map(|measured| format!(", measured {}", number(violation.metric, violation.unit, measured)));
         let opened = day(&violation.opened);
         let until = violation.resolved.as_deref().map(|at| format!(" to {}", day(at)));
         let since = if until.is_some() { "from" } else { "since" };

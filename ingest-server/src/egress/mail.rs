@@ -2,8 +2,8 @@
 
 use super::{EgressError, Guard};
 use crate::limits;
-use lettre::message::{Mailbox, MultiPart};
 use lettre::message::header::ContentType;
+use lettre::message::{Mailbox, MultiPart};
 use lettre::transport::smtp::authentication::Credentials;
 use lettre::transport::smtp::client::{Tls, TlsParameters};
 use lettre::{AsyncSmtpTransport, AsyncTransport as _, Message, Tokio1Executor};
@@ -132,8 +132,7 @@ impl MailTo {
             }
             None => message.header(ContentType::TEXT_PLAIN).body(letter.text.clone()),
         };
-        written
-            .map_err(|error| EgressError::Failed(format!("the letter cannot be written: {error}")))
+        written.map_err(|error| EgressError::Failed(format!("the letter cannot be written: {error}")))
     }
 }
 

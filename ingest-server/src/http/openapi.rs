@@ -1,8 +1,8 @@
 //! The API described for programs, at `/api/v1/openapi.json`.
 
 use crate::http::api::{
-    advice, alerts, attribution, audit, breakdown, budgets, compare, crux as crux_beside, digest, engagement, gate,
-    health, links, live, metrics, open, pages, rejections, releases, report, routes, samples, series,
+    advice, alerts, attribution, audit, breakdown, budgets, compare, crux as crux_beside, digest, engagement,
+    gate, health, links, live, metrics, open, pages, rejections, releases, report, routes, samples, series,
     session, site_settings, sites, status, status_history, summary, thresholds, tokens, trends, violations,
 };
 use crate::http::error::ErrorBody;

@@ -3,8 +3,8 @@
 use super::{DAY0_MS, load, load_from, site, update};
 use crate::limits::{ALERTS_PER_SITE_MAX, BUDGET_VERSIONS_MAX, ROUTES_PER_SITE_MAX};
 use crate::{
-    Alert, AlertChange, AlertEvent, AppliedBudgets, Digest, Network, NewAlert, NewBudgets, Notice, Overflow, Senders,
-    SiteId, Store, StoreError,
+    Alert, AlertChange, AlertEvent, AppliedBudgets, Digest, Network, NewAlert, NewBudgets, Notice, Overflow,
+    Senders, SiteId, Store, StoreError,
 };
 use std::sync::Arc;
 
