@@ -240,8 +240,12 @@ async fn budget_is_kept_after_a_look_at_what_it_would_have_done_and_its_alert_is
     browser.until("document.querySelector('[data-key=to-alerts]')?.innerText === '1 open alert'").await;
     browser.click("[data-key=to-alerts]").await;
     browser.until("document.querySelector('[data-key=ack-1]') !== null").await;
-    for problem in ["127.0.0.1 is not public; `allow` in the file of channels permits it", "there is no site `shpo`"] {
-        let shown = format!("document.querySelector('[aria-labelledby=channels] td')?.closest('table').innerText.includes({problem:?})");
+    for problem in
+        ["127.0.0.1 is not public; `allow` in the file of channels permits it", "there is no site `shpo`"]
+    {
+        let shown = format!(
+            "document.querySelector('[aria-labelledby=channels] td')?.closest('table').innerText.includes({problem:?})"
+        );
         browser.until(&shown).await;
     }
     browser.click("[data-key=ack-1]").await;
