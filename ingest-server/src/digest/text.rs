@@ -152,7 +152,7 @@ impl DigestReport {
         text
     }
 
-    fn html(&self) -> String {
+    pub(super) fn html(&self) -> String {
         let mut html = format!("<h1>{}</h1>\n", escaped(&self.title));
         for section in self.sections() {
             if !section.heading.is_empty() {
