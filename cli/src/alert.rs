@@ -198,7 +198,10 @@ async fn digest(server: &ServerArgs, send: bool, json: bool) -> Result<Done, Fai
         return Ok(done(Exit::Pass, format!("{raw:#}\n")));
     }
     let text: Vec<String> = answer.digest.text.lines().map(plain).collect();
-    let mut out = format!("{}\n\n{}\n\n", plain(&answer.digest.title), text.join("\n").trim_end());
+    let (title, text) = (plain(&answer.digest.title), text.join("\n"));
+    // The sentence of a site without page views begins with the title.
+    let title = if text.starts_with(&title) { String::new() } else { format!("{title}\n\n") };
+    let mut out = format!("{title}{}\n\n", text.trim_end());
     if answer.channels.is_empty() {
         out.push_str("no channel takes it; `digest = true` in the file of --alerts makes one take digests\n");
     }
