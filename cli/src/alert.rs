@@ -1,6 +1,8 @@
 //! `fieldvitals alert`: lists, acknowledges, snoozes and resolves alerts, and tries their channels.
 
-use crate::client::answer::alerts::{AlertAnswer, AlertsAnswer, ChannelsAnswer, TestAnswer};
+use crate::client::answer::alerts::{
+    AlertAnswer, AlertsAnswer, ChannelsAnswer, DigestAnswer, DigestChannelAnswer, TestAnswer,
+};
 use crate::client::{Client, ServerArgs};
 use crate::exit::{Done, Exit, Failure, finish};
 use crate::moment::minute;
@@ -42,7 +44,18 @@ enum Command {
     },
     /// End an alert. The same condition opens another one only after it has ended once.
     Resolve(Change),
-    /// List the channels of the server.
+    /// Print the weekly digest of a site, as it would be sent now, and its channels.
+    Digest {
+        /// Send it to the channels that take digests of the site, as a test. Needs a token of the scope write.
+        #[arg(long)]
+        send: bool,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        server: ServerArgs,
+    },
+    /// List the channels of the server, and what is wrong with them.
     Channels {
         #[command(flatten)]
         server: ServerArgs,
@@ -98,6 +111,7 @@ async fn execute(command: &Command, terminal: Terminal) -> Result<Done, Failure>
             change(asked, &json!({ "action": "snooze", "minutes": minutes })).await
         }
         Command::Resolve(asked) => change(asked, &json!({ "action": "resolve" })).await,
+        Command::Digest { send, json, server } => digest(server, *send, *json).await,
         Command::Channels { server } => {
             let (_, answer): (_, ChannelsAnswer) = Client::new(server)?.get(&["channels"], &[]).await?;
             Ok(done(Exit::Pass, channels(&answer, terminal)))
@@ -162,14 +176,76 @@ fn failures(alert: &AlertAnswer) -> String {
     failed.collect::<Vec<_>>().join("; ")
 }
 
+/// Prints the digest, and sends it as a test. Fails if a channel did not take it.
+async fn digest(server: &ServerArgs, send: bool, json: bool) -> Result<Done, Failure> {
+    let client = Client::new(server)?;
+    let site = client.site(server.site.as_deref()).await?;
+    let path = ["sites", site.as_str(), "digest"];
+    let (raw, answer): (Value, DigestAnswer) =
+        if send { client.post_json(&path, &Value::Null).await? } else { client.get(&path, &[]).await? };
+    let failed: Vec<String> = answer
+        .channels
+        .iter()
+        .filter_map(|one| Some(format!("`{}`: {}", plain(&one.channel), plain(one.error.as_ref()?))))
+        .collect();
+    if send && !failed.is_empty() {
+        return Err(Failure::usage(
+            format!("the digest was not delivered to {}", failed.join("; ")),
+            "Check the channel in the file of --alerts, and its receiver; `alert channels` lists what is wrong.",
+        ));
+    }
+    if json {
+        return Ok(done(Exit::Pass, format!("{raw:#}\n")));
+    }
+    let text: Vec<String> = answer.digest.text.lines().map(plain).collect();
+    let (title, text) = (plain(&answer.digest.title), text.join("\n"));
+    // The sentence of a site without page views begins with the title.
+    let title = if text.starts_with(&title) { String::new() } else { format!("{title}\n\n") };
+    let mut out = format!("{title}{}\n\n", text.trim_end());
+    if answer.channels.is_empty() {
+        out.push_str("no channel takes it; `digest = true` in the file of --alerts makes one take digests\n");
+    }
+    for channel in &answer.channels {
+        let state = if send { "took it as a test".to_owned() } else { delivery(channel) };
+        out.push_str(&format!("{}: {state}\n", plain(&channel.channel)));
+    }
+    Ok(done(Exit::Pass, out))
+}
+
+/// The last weekly digest of a channel.
+fn delivery(channel: &DigestChannelAnswer) -> String {
+    let DigestChannelAnswer { week, sent, due, error, .. } = channel;
+    let Some(week) = week else { return "no digest was due yet".to_owned() };
+    let week = plain(week);
+    let error = error.as_ref().map(|error| format!(": {}", plain(error))).unwrap_or_default();
+    match (sent, due) {
+        (Some(sent), _) => format!("sent {} (week of {week})", minute(sent)),
+        (None, Some(due)) => format!("next attempt {} (week of {week}){error}", minute(due)),
+        (None, None) => format!("not sent (week of {week}){error}"),
+    }
+}
+
 fn channels(answer: &ChannelsAnswer, terminal: Terminal) -> String {
     if answer.channels.is_empty() {
         return "the server has no channels; `serve --alerts FILE` names a file of them\n".to_owned();
     }
-    let mut table = Table::new(&[Column::text("CHANNEL"), Column::word("KIND"), Column::text("SITES")]);
+    let mut table = Table::new(&[
+        Column::text("CHANNEL"),
+        Column::word("KIND"),
+        Column::word("TELLS").dropped(1),
+        Column::text("SITES"),
+    ]);
     for channel in &answer.channels {
         let sites = if channel.sites.is_empty() { "all".to_owned() } else { channel.sites.join(", ") };
-        table.row(vec![channel.name.as_str().into(), channel.kind.as_str().into(), sites.into()]);
+        let tells = match (channel.alerts, channel.digest) {
+            (true, true) => "alerts, digest",
+            (false, true) => "digest",
+            (_, false) => "alerts",
+        };
+        let cells =
+            vec![channel.name.as_str().into(), channel.kind.as_str().into(), tells.into(), sites.into()];
+        let problems: Vec<String> = channel.problems.iter().map(|problem| plain(problem)).collect();
+        table.noted_row(cells, problems.join("; "));
     }
     table.render(terminal)
 }
@@ -212,6 +288,33 @@ mod tests {
         assert!(text.lines().all(|line| line.width() <= 80), "{text}");
         assert!(text.contains("not told to team\\u{1b}: the receiver answered 503"), "{text}");
         assert!(text.contains("acknowledged") && text.contains("There are more"), "{text}");
+    }
+
+    #[test]
+    fn channels_say_what_is_wrong_with_them() {
+        let channel = |name: &str, digest, problems: &[&str]| json!({ "name": name, "kind": "email", "sites": [], "alerts": true, "digest": digest, "problems": problems });
+        let refused = "127.0.0.1 is not public; `allow` in the file of channels permits it";
+        let answer = json!({ "channels": [channel("fine", true, &[]), channel("loop", false, &[refused, "b\u{1b}"])] });
+        let answer: ChannelsAnswer = serde_json::from_value(answer).unwrap();
+        let text = channels(&answer, Terminal { color: false, columns: Some(80) });
+        assert!(text.lines().all(|line| line.width() <= 80), "{text}");
+        let words: Vec<&str> = text.split_whitespace().collect();
+        assert!(words.join(" ").contains(&format!("{refused}; b\\u{{1b}}")), "{text}");
+        assert!(text.contains("alerts, digest"), "{text}");
+    }
+
+    #[test]
+    fn digest_of_a_channel_has_a_state() {
+        let of = |sent: Option<&str>, due: Option<&str>, error: Option<&str>| {
+            let answer =
+                json!({ "channel": "mail", "week": "2026-11-23", "sent": sent, "due": due, "error": error });
+            delivery(&serde_json::from_value(answer).unwrap())
+        };
+        let at = Some("2026-11-30T08:00:05Z");
+        assert_eq!(of(at, None, None), "sent 2026-11-30 08:00 (week of 2026-11-23)");
+        let failed = of(None, at, Some("503"));
+        assert_eq!(failed, "next attempt 2026-11-30 08:00 (week of 2026-11-23): 503");
+        assert_eq!(of(None, None, Some("late")), "not sent (week of 2026-11-23): late");
     }
 
     #[test]

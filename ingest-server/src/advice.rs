@@ -44,11 +44,11 @@ pub struct Recommendation {
     code: &'static str,
     metric: &'static str,
     /// `high`: the part alone makes at least 25 % of the page views slow; `medium`: 10 %; `low`: 5 %.
-    severity: &'static str,
+    pub(crate) severity: &'static str,
     /// The repair, in a few words.
-    title: &'static str,
+    pub(crate) title: &'static str,
     /// The numbers that say so, as a sentence.
-    evidence: String,
+    pub(crate) evidence: String,
     /// Page views with a value of the metric, all of the period; for `back-forward-cache`, back and forward navigations
     /// of the sample.
     n: i64,
@@ -81,7 +81,7 @@ pub struct Recommendation {
     /// Page views that name `element` and `resource`.
     named: i64,
     /// The steps, quickest first.
-    steps: Vec<AdviceStep>,
+    pub(crate) steps: Vec<AdviceStep>,
 }
 
 /// A step of a recommendation.
@@ -89,7 +89,7 @@ pub struct Recommendation {
 pub struct AdviceStep {
     /// `immediate` (hours), `short-term` (days to weeks) or `long-term` (months).
     horizon: &'static str,
-    text: &'static str,
+    pub(crate) text: &'static str,
 }
 
 /// The slow page views of a metric, by the part that dominates them.
@@ -137,6 +137,11 @@ pub struct SilentReport {
 }
 
 impl AdviceReport {
+    /// The recommendations, by severity and page views.
+    pub(crate) fn into_recommendations(self) -> Vec<Recommendation> {
+        self.recommendations
+    }
+
     /// The metrics without advice.
     pub(crate) fn silent(&self) -> &[SilentReport] {
         &self.silent

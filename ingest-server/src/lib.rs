@@ -12,6 +12,7 @@ pub mod comparison;
 pub mod crux;
 mod data_dir;
 pub mod diagnosis;
+pub mod digest;
 pub mod directory;
 pub mod egress;
 pub mod gate;
@@ -49,6 +50,7 @@ pub use store_url::StoreUrl;
 use alert::{Channels, Outbox};
 use answers::Answers;
 use closed_days::ClosedDays;
+use digest::Digests;
 use directory::Directory;
 use fieldvitals_store::priority;
 use fieldvitals_store::{NewSite, NewToken, Retention, Scope, Site, Store, StoreError};
@@ -501,6 +503,13 @@ impl Server {
             Arc::clone(&keeping),
             holder,
         );
+        let closed_days = Arc::new(ClosedDays::new(config.answers_bytes / 2));
+        let digests = Digests::new(
+            (Arc::clone(&store), Arc::clone(&directory)),
+            Arc::clone(&closed_days),
+            Arc::clone(&outbox),
+            holder,
+        );
         let google_crux = config.crux.map(crux::GoogleCrux::new).transpose().map_err(ServeError::Crux)?;
         let google_crux = google_crux.map(Arc::new);
         let state = http::State {
@@ -513,7 +522,7 @@ impl Server {
             country_header: http::client::CountryHeader::new(config.country_header, proxies),
             questions,
             answers: Answers::new(config.answers_bytes / 2),
-            closed_days: Arc::new(ClosedDays::new(config.answers_bytes / 2)),
+            closed_days,
             live: Arc::new(live::Live::new(Handle::current())),
             sign_ins: http::sign_in::SignIns::default(),
             token_rates: http::token_rate::TokenRates::default(),
@@ -541,6 +550,7 @@ impl Server {
             tokio::spawn(async move { directory.keep_fresh().await }),
             background.handle.spawn(async move { maintenance.run().await }),
             background.handle.spawn(async move { watch.run().await }),
+            background.handle.spawn(async move { digests.run().await }),
             tokio::spawn(async move { outbox.run().await }),
         ];
         Ok(Self {

@@ -205,6 +205,20 @@ pub const NOTICE_RETRY_MS_MAX: i64 = 30 * 60_000;
 pub const NOTICE_ATTEMPTS_MAX: u32 = 60;
 /// Bytes of an answer to a notice that are kept to explain a failure.
 pub const NOTICE_ANSWER_BYTES_MAX: usize = 200;
+/// Weekly digests that are read from the store at once.
+pub const DIGESTS_DUE_MAX: u32 = 1_000;
+/// Sites whose digests are read and delivered at once.
+pub const DIGESTS_READING_MAX: usize = 2;
+/// Routes of a digest.
+pub const DIGEST_ROUTES_MAX: usize = 5;
+/// Releases of a digest.
+pub const DIGEST_RELEASES_MAX: usize = 10;
+/// Recommendations of a digest.
+pub const DIGEST_ADVICE_MAX: usize = 3;
+/// Violations in each list of a digest.
+pub const DIGEST_VIOLATIONS_MAX: usize = 10;
+/// Violations that are read for a digest, open ones first.
+pub const DIGEST_VIOLATIONS_READ_MAX: u32 = 1_000;
 /// Longest snooze of an alert, in minutes: 30 days.
 pub const SNOOZE_MINUTES_MAX: i64 = 30 * 24 * 60;
 /// Requests a second of an API token without a rate of its own. A dashboard makes about 15 in a burst, a script one at a time.

@@ -154,13 +154,13 @@ fn days(range: Range, step: Step, zone: &TimeZone) -> Option<Vec<i64>> {
 }
 
 /// The Monday of a date's week.
-fn monday(date: Date) -> Option<Date> {
+pub(crate) fn monday(date: Date) -> Option<Date> {
     let since = date.weekday().since(Weekday::Monday);
     date.checked_sub(i64::from(since).days()).ok()
 }
 
 /// The first moment of a date.
-fn start_ms(date: Date, zone: &TimeZone) -> Option<i64> {
+pub(crate) fn start_ms(date: Date, zone: &TimeZone) -> Option<i64> {
     let start: Zoned = date.to_zoned(zone.clone()).ok()?;
     Some(start.timestamp().as_millisecond())
 }

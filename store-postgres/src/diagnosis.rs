@@ -31,13 +31,14 @@ const LARGE_ROWS: f64 = 100_000.0;
 const STATISTICS_ROWS: i64 = 10_000;
 
 /// The indexes that are not constraints, as the migrations make them.
-const INDEXES: [(&str, &str); 5] = [
+const INDEXES: [(&str, &str); 6] = [
     ("alert_notice_due", "create index alert_notice_due on alert_notice (due_ms) where due_ms is not null"),
     ("alert_open", "create unique index alert_open on alert (site_id, alert_key) where resolved_ms is null"),
     (
         "context_text_known",
         "create unique index context_text_known on context_text (site_id, day, kind, text) where not retired",
     ),
+    ("digest_due", "create index digest_due on digest (due_ms) where due_ms is not null"),
     ("page_view_route", "create index page_view_route on page_view (site_id, route_id)"),
     (
         "violation_open",
@@ -275,6 +276,7 @@ const TABLES: [&str; 25] = [
     "context_text",
     "context_text_doubt",
     "deploy_mark",
+    "digest",
     "kept",
     "label",
     "load_cursor",

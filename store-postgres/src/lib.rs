@@ -18,6 +18,7 @@ mod copied;
 mod copy;
 mod deploy_mark;
 mod diagnosis;
+mod digest;
 mod erase;
 mod error;
 mod facts;
@@ -58,7 +59,7 @@ use fieldvitals_store::context::texts::TextKind;
 use fieldvitals_store::rollup::{Difference, Grain};
 use fieldvitals_store::scan::{Gather, ScanQuery, Scanned};
 use fieldvitals_store::{
-    Alert, AlertChange, Alerting, AppliedBudgets, AuditEntry, CellQuery, ClassViewsQuery, DeployMark,
+    Alert, AlertChange, Alerting, AppliedBudgets, AuditEntry, CellQuery, ClassViewsQuery, DeployMark, Digest,
     Dimension, Erase, Erased, GroupBy, Judgement, LoadBatch, LoadReport, Loading, Maintenance,
     MaintenanceSummary, Name, NewAlert, NewBudgets, NewSite, NewToken, Notice, PeriodRows, Rebuilt, Reports,
     Reroute, Retention, RetentionEdges, RollupGroup, RouteCell, RouteGroups, SeriesQuery, Site, SiteId,
@@ -457,6 +458,33 @@ impl Alerting for PostgresStore {
         after: &Notice,
     ) -> Result<(), StoreError> {
         bounded(self.bounds.call, alert::tried(self, site, alert, (read, after))).await
+    }
+
+    async fn digests_plan(
+        &self,
+        site: SiteId,
+        week: i32,
+        due_ms: i64,
+        channels: &[String],
+    ) -> Result<(), StoreError> {
+        bounded(self.bounds.call, digest::plan(self, site, week, due_ms, channels)).await
+    }
+
+    async fn digests_due(
+        &self,
+        now_ms: i64,
+        limit: u32,
+        channels: &[String],
+    ) -> Result<Vec<Digest>, StoreError> {
+        bounded(self.bounds.call, digest::due(self, now_ms, limit, channels)).await
+    }
+
+    async fn digests(&self, site: SiteId) -> Result<Vec<Digest>, StoreError> {
+        bounded(self.bounds.call, digest::list(self, site)).await
+    }
+
+    async fn digest_tried(&self, read: &Digest, after: &Digest) -> Result<bool, StoreError> {
+        bounded(self.bounds.call, digest::tried(self, read, after)).await
     }
 }
 

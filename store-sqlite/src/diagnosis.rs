@@ -20,9 +20,10 @@ const FREE_BYTES_MAX: i64 = 256 * 1024 * 1024;
 const CHECK_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// The indexes that are not part of a table's definition, as the migrations make them.
-const INDEXES: [(&str, &str); 4] = [
+const INDEXES: [(&str, &str); 5] = [
     ("alert_notice_due", "create index alert_notice_due on alert_notice (due_ms) where due_ms is not null"),
     ("alert_open", "create unique index alert_open on alert (site_id, alert_key) where resolved_ms is null"),
+    ("digest_due", "create index digest_due on digest (due_ms) where due_ms is not null"),
     ("page_view_route", "create index page_view_route on page_view (route_id, site_id, id)"),
     (
         "violation_open",

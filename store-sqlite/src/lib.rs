@@ -17,6 +17,7 @@ mod copy;
 mod deltas;
 mod deploy_mark;
 mod diagnosis;
+mod digest;
 mod erase;
 mod error;
 mod fold;
@@ -49,7 +50,7 @@ use fieldvitals_store::context::texts::TextKind;
 use fieldvitals_store::rollup::{Difference, Grain};
 use fieldvitals_store::scan::{Gather, ScanQuery, Scanned};
 use fieldvitals_store::{
-    Alert, AlertChange, Alerting, AppliedBudgets, AuditEntry, CellQuery, ClassViewsQuery, DeployMark,
+    Alert, AlertChange, Alerting, AppliedBudgets, AuditEntry, CellQuery, ClassViewsQuery, DeployMark, Digest,
     Dimension, Erase, Erased, GroupBy, Judgement, LoadBatch, LoadReport, Loading, Maintenance,
     MaintenanceSummary, Name, NewAlert, NewBudgets, NewSite, NewToken, Notice, PeriodRows, Rebuilt, Reports,
     Reroute, Retention, RetentionEdges, RollupGroup, RouteCell, RouteGroups, SeriesQuery, Site, SiteId,
@@ -405,6 +406,33 @@ impl Alerting for SqliteStore {
         after: &Notice,
     ) -> Result<(), StoreError> {
         alert::tried(self, site, alert, (read, after)).await
+    }
+
+    async fn digests_plan(
+        &self,
+        site: SiteId,
+        week: i32,
+        due_ms: i64,
+        channels: &[String],
+    ) -> Result<(), StoreError> {
+        digest::plan(self, site, week, due_ms, channels).await
+    }
+
+    async fn digests_due(
+        &self,
+        now_ms: i64,
+        limit: u32,
+        channels: &[String],
+    ) -> Result<Vec<Digest>, StoreError> {
+        digest::due(self, now_ms, limit, channels).await
+    }
+
+    async fn digests(&self, site: SiteId) -> Result<Vec<Digest>, StoreError> {
+        digest::list(self, site).await
+    }
+
+    async fn digest_tried(&self, read: &Digest, after: &Digest) -> Result<bool, StoreError> {
+        digest::tried(self, read, after).await
     }
 }
 

@@ -283,6 +283,7 @@ pub(crate) async fn remove_site(store: &SqliteStore, site: SiteId) -> Result<(),
         "/* site.rows */ delete from standing where site_id = ?",
         "/* site.rows */ delete from alert where site_id = ?",
         "/* site.rows */ delete from alert_notice where site_id = ?",
+        "/* site.rows */ delete from digest where site_id = ?",
         "/* site.rows */ delete from site_deleted where site_id = ?",
     ] {
         sqlx::query(sql).bind(site.0).execute(&mut *transaction).await.map_err(failed(DELETING))?;

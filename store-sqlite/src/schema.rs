@@ -21,7 +21,7 @@ use vitals::limits;
 
 /// The files of `migrations/sqlite`: version, description and text. The macro of sqlx that lists them is not used,
 /// because it would build the drivers of all databases a second time for the compiler.
-const FILES: [(i64, &str, &str); 10] = [
+const FILES: [(i64, &str, &str); 11] = [
     (1, "initial", include_str!("../../migrations/sqlite/0001_initial.sql")),
     (2, "site rows", include_str!("../../migrations/sqlite/0002_site_rows.sql")),
     (3, "time", include_str!("../../migrations/sqlite/0003_time.sql")),
@@ -31,6 +31,7 @@ const FILES: [(i64, &str, &str); 10] = [
     (7, "alerts", include_str!("../../migrations/sqlite/0007_alerts.sql")),
     (8, "token rate", include_str!("../../migrations/sqlite/0008_token_rate.sql")),
     (9, "dismissed", include_str!("../../migrations/sqlite/0009_dismissed.sql")),
+    (10, "digest", include_str!("../../migrations/sqlite/0010_digest.sql")),
     (11, "retention", include_str!("../../migrations/sqlite/0011_retention.sql")),
 ];
 

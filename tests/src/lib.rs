@@ -6,6 +6,7 @@ pub mod beacon;
 pub mod browser;
 pub mod chaos;
 pub mod clients;
+pub mod clock;
 pub mod disk;
 pub mod duckdb;
 pub mod engines;

@@ -1,12 +1,14 @@
 //! Standing budgets and alerts: a real server with page views tells real receivers, also across crashes.
 
 use fieldvitals_tests::beacon::{beacon, now_ms, view_id};
-use fieldvitals_tests::eventually;
+use fieldvitals_tests::clock::Clock;
 use fieldvitals_tests::receiver::{Received, Receiver};
 use fieldvitals_tests::server::{Launch, Server};
+use fieldvitals_tests::{eventually, eventually_within};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::process::Output;
+use std::time::Duration;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
@@ -258,7 +260,10 @@ async fn addresses_that_are_not_public_are_refused_unless_allowed() {
     let wrong = server.cli(&["alert", "test", "lopback"]).await;
     assert!(text(&wrong.stderr).contains("did you mean `loopback`?"), "{}", text(&wrong.stderr));
     let listed = server.cli(&["alert", "channels"]).await;
-    assert!(text(&listed.stdout).contains("metadata"), "{}", text(&listed.stdout));
+    let listed = text(&listed.stdout);
+    let refused = ["is not public; `allow` in the file of channels permits it", "is not reached by https"];
+    let count: usize = refused.iter().map(|reason| listed.matches(reason).count()).sum();
+    assert_eq!(count, urls.len(), "{listed}");
     let file = write(&folder, "wrong.toml", "[[channel]]\nname = \"x\"\nkind = \"slak\"\n");
     let output = server.cli(&["serve", "--listen", "127.0.0.1:0", "--alerts", &file]).await;
     assert_eq!(output.status.code(), Some(2));
@@ -308,12 +313,12 @@ async fn program(name: &str, package: &str, args: impl FnOnce(u16) -> Vec<String
     (child, port)
 }
 
-/// The letters of a maildir, in the order of their arrival.
 /// The id of a page view that starts now: after the verdict whose end it is to bring.
 fn id_of_now(number: u128) -> ViewId {
     ViewId::new(now_ms(), number)
 }
 
+/// The letters of a maildir, in the order of their arrival.
 fn letters(maildir: &Path) -> Vec<String> {
     let mut files: Vec<_> = std::fs::read_dir(maildir.join("new")).into_iter().flatten().flatten().collect();
     files.sort_by_key(|file| file.metadata().and_then(|data| data.modified()).ok());
@@ -392,4 +397,119 @@ async fn alertmanager_and_a_mail_server_take_an_alert_and_its_end() {
         }
     })
     .await;
+}
+
+/// The next Sunday at 20:00 UTC that begins at least a day from now, in milliseconds.
+fn sunday_ms() -> i64 {
+    const DAY_MS: i64 = 86_400_000;
+    let days = now_ms() as i64 / DAY_MS;
+    // 1970-01-01 was a Thursday.
+    let sunday = (days + 1..).find(|day| day % 7 == 3).expect("a week has a Sunday");
+    sunday * DAY_MS + 20 * 3_600_000
+}
+
+#[tokio::test]
+async fn digest_of_a_week_is_delivered_once_across_failures_and_restarts() {
+    const WEEK_MS: i64 = 7 * 86_400_000;
+    let receiver = Receiver::start(&[503; 4]).await;
+    let folder = TempDir::new().unwrap();
+    let maildir = folder.path().join("mail");
+    let mailbox = maildir.display().to_string();
+    let (_smtp, mail_port) = program("aiosmtpd", "python3-aiosmtpd", |port| {
+        let listen = format!("127.0.0.1:{port}");
+        ["-n", "-l", &listen, "-c", "aiosmtpd.handlers.Mailbox", &mailbox].map(str::to_owned).to_vec()
+    })
+    .await;
+    let channels = format!(
+        "allow = [\"127.0.0.1\"]\n\
+         [[channel]]\nname = \"hook\"\nkind = \"webhook\"\nurl = \"http://{}/hook\"\nsecret = \"0123\"\ndigest = true\n\
+         [[channel]]\nname = \"mail\"\nkind = \"email\"\nurl = \"smtp://127.0.0.1:{mail_port}\"\n\
+         from = \"vitals@example.com\"\nto = [\"team@example.com\"]\ndigest = true\nalerts = false\n\
+         [[channel]]\nname = \"typo\"\nkind = \"slack\"\nurl = \"http://127.0.0.1:{mail_port}\"\nsites = [\"defualt\"]\n",
+        receiver.address
+    );
+    let file = write(&folder, "alerts.toml", &channels);
+    let clock = Clock::new();
+    let (real_ms, sunday_ms) = (now_ms() as i64, sunday_ms());
+    let set = |to_ms: i64| clock.set(&format!("+{}", (to_ms - real_ms) / 1_000));
+    set(sunday_ms);
+    let mut server = Server::launch(clock.launch(&["--alerts", &file])).await;
+    let visits = async |server: &Server, at_ms: i64, first: u128, lcp: f64| {
+        let ids = (first..first + 400).map(|number| {
+            let random = number.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
+            ViewId::new(u64::try_from(at_ms).unwrap() - 60_000, random)
+        });
+        send(server, ids, lcp).await;
+    };
+    visits(&server, sunday_ms, 0, 1_000.0).await;
+    set(sunday_ms + WEEK_MS);
+    visits(&server, sunday_ms + WEEK_MS, 1_000, 4_500.0).await;
+    let delivery = async |server: &Server, place: usize| -> Result<Value, String> {
+        Ok(server.get("sites/default/digest").await?["channels"][place].clone())
+    };
+    // The week of the first visits: on Monday morning nobody had switched digests on, and it is late by six days.
+    assert_eq!(delivery(&server, 0).await.unwrap()["week"], Value::Null);
+    let listed = text(&server.cli(&["alert", "channels"]).await.stdout);
+    assert!(listed.contains("there is no site `defualt`") && listed.contains("alerts, digest"), "{listed}");
+
+    // Monday, 8:10, is 12 hours after.
+    set(sunday_ms + WEEK_MS + 12 * 3_600_000 + 600_000);
+    let patience = Duration::from_secs(60);
+    eventually_within(patience, || async {
+        // The next attempt is 8 s away, so that the crash does not meet it.
+        let hook = delivery(&server, 0).await?;
+        if hook["attempts"] == 4 && !hook["due"].is_null() { Ok(()) } else { Err(hook.to_string()) }
+    })
+    .await;
+    server.kill_and_restart().await;
+    let sent = async |server: &Server, place: usize, week: &str| {
+        eventually_within(patience, || async {
+            let channel = delivery(server, place).await?;
+            let is_sent = channel["week"] == week && !channel["sent"].is_null();
+            if is_sent { Ok(()) } else { Err(channel.to_string()) }
+        })
+        .await;
+    };
+    let received = receiver.received();
+    let digest = &received[0].body;
+    let week = digest["week"].as_str().unwrap().to_owned();
+    sent(&server, 0, &week).await;
+    sent(&server, 1, &week).await;
+    let received = receiver.received();
+    assert_eq!(received.iter().map(|one| one.status).collect::<Vec<_>>(), [503, 503, 503, 503, 200]);
+    assert!(received.iter().all(|one| one.body["key"] == digest["key"]), "{received:?}");
+    assert!(received[4].head.to_lowercase().contains("fieldvitals-signature: t="), "{}", received[4].head);
+    assert_eq!((&digest["event"], &digest["test"]), (&json!("digest"), &json!(false)));
+    assert_eq!((&digest["views"], &digest["previous"]["views"]), (&json!(400), &json!(400)));
+    assert_eq!(digest["changes"]["LCP"]["verdict"], "worse", "{digest}");
+    assert_eq!(digest["routes"][0]["route"], "/p", "{digest}");
+    let found = letters(&maildir);
+    assert_eq!(found.len(), 1, "{found:?}");
+    for part in ["Subject: default: the week from ", "text/plain", "text/html", "worse than the week before"]
+    {
+        assert!(found[0].contains(part), "{part}: {}", found[0]);
+    }
+
+    // Nothing is repeated by another start, nor by a test, and the next Monday has its own digest.
+    server.kill_and_restart().await;
+    let printed = text(&server.cli(&["alert", "digest"]).await.stdout);
+    assert!(
+        printed.contains("Page views: 400; the week before: 400") && printed.contains("mail: sent "),
+        "{printed}"
+    );
+    let tried = server.cli(&["alert", "digest", "--send"]).await;
+    assert_eq!(tried.status.code(), Some(0), "{}", text(&tried.stderr));
+    assert!(text(&tried.stdout).contains("hook: took it as a test"), "{}", text(&tried.stdout));
+    set(sunday_ms + 2 * WEEK_MS + 12 * 3_600_000 + 600_000);
+    eventually_within(patience, || async {
+        let channel = delivery(&server, 0).await?;
+        if channel["week"] != week && !channel["sent"].is_null() { Ok(()) } else { Err(channel.to_string()) }
+    })
+    .await;
+    let bodies: Vec<Value> = receiver.received().into_iter().skip(4).map(|one| one.body).collect();
+    assert_eq!(bodies.len(), 3, "{bodies:?}");
+    assert_eq!((&bodies[1]["test"], &bodies[2]["test"]), (&json!(true), &json!(false)));
+    assert_ne!(bodies[1]["key"], bodies[0]["key"]);
+    let empty = bodies[2]["text"].as_str().unwrap();
+    assert!(empty.ends_with(" had no page views.\n") && empty.lines().count() == 1, "{empty}");
 }

@@ -3,53 +3,13 @@
 #![allow(clippy::unwrap_used)]
 
 use fieldvitals_tests::beacon::{beacon, now_ms, view_id};
+use fieldvitals_tests::clock::Clock;
 use fieldvitals_tests::eventually;
-use fieldvitals_tests::server::{Launch, Server};
+use fieldvitals_tests::server::Server;
 use serde_json::json;
-use std::path::{Path, PathBuf};
-use tempfile::TempDir;
 use vitals::view::ViewId;
 
 const DAY_MS: u64 = 86_400_000;
-
-/// A settable clock for a server.
-struct Clock(TempDir);
-
-impl Clock {
-    fn new() -> Self {
-        let clock = Self(TempDir::new().unwrap());
-        clock.set("+0");
-        clock
-    }
-
-    fn file(&self) -> PathBuf {
-        self.0.path().join("offset")
-    }
-
-    /// Sets the clock to real time plus an offset such as `+3d`.
-    fn set(&self, offset: &str) {
-        // Renames, because the server reads the file continuously and must not see a partial one.
-        let new = self.0.path().join("new");
-        std::fs::write(&new, offset).unwrap();
-        std::fs::rename(new, self.file()).unwrap();
-    }
-
-    fn launch(&self) -> Launch {
-        let library = std::fs::read_dir("/usr/lib").unwrap().flatten().map(|entry| entry.path());
-        let library =
-            library.chain([PathBuf::from("/usr/lib")]).map(|dir| dir.join("faketime/libfaketimeMT.so.1"));
-        let library = library.into_iter().find(|file| file.exists());
-        let library = library.expect("libfaketime: `apt-get install faketime`");
-        let text = |path: &Path| path.to_str().unwrap().to_owned();
-        Launch::default()
-            .env("LD_PRELOAD", &text(&library))
-            .env("FAKETIME_TIMESTAMP_FILE", &text(&self.file()))
-            .env("FAKETIME_NO_CACHE", "1")
-            // Timeouts use the monotonic clock, which must not jump.
-            .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
-            .env("DONT_FAKE_MONOTONIC", "1")
-    }
-}
 
 /// Sends a view that starts this many days from now; returns the status and body of the answer.
 async fn send(server: &Server, number: u64, days: i64) -> (u16, String) {
@@ -64,7 +24,7 @@ async fn send(server: &Server, number: u64, days: i64) -> (u16, String) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_clock_that_jumps_and_returns_shuts_nothing_for_good() {
     let clock = Clock::new();
-    let mut server = Server::launch(clock.launch()).await;
+    let mut server = Server::launch(clock.launch(&[])).await;
     assert_eq!(send(&server, 1, 0).await.0, 204);
     assert_eq!(server.reported("/clock", &["LCP"]).await["views"], 1);
 
@@ -123,7 +83,7 @@ async fn a_clock_that_jumps_and_returns_shuts_nothing_for_good() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_clock_that_jumps_ahead_takes_nothing_away() {
     let clock = Clock::new();
-    let server = Server::launch(clock.launch()).await;
+    let server = Server::launch(clock.launch(&[])).await;
     assert_eq!(send(&server, 1, 0).await.0, 204);
     assert_eq!(server.reported("/clock", &["LCP"]).await["views"], 1);
     let said = |words: &'static str| {

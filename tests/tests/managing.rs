@@ -180,7 +180,13 @@ async fn token_is_shown_once_and_works_until_it_is_revoked() {
 
 #[tokio::test]
 async fn budget_is_kept_after_a_look_at_what_it_would_have_done_and_its_alert_is_worked_with() {
-    let server = Server::launch(Launch::with(&["--standing-every", "1"])).await;
+    let folder = tempfile::TempDir::new().unwrap();
+    let channels = folder.path().join("alerts.toml");
+    // A refused address. The name of the second site is a typing error.
+    let loopback = "[[channel]]\nname = \"loop\"\nkind = \"slack\"\nurl = \"https://127.0.0.1/\"\nsites = [\"default\", \"shpo\"]\n";
+    std::fs::write(&channels, loopback).unwrap();
+    let args = ["--standing-every", "1", "--alerts", channels.to_str().unwrap()];
+    let server = Server::launch(Launch::with(&args)).await;
     let hours_ago = |number: u128| {
         ViewId::new(now_ms() - 5 * 3_600_000, number.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835))
     };
@@ -231,6 +237,14 @@ async fn budget_is_kept_after_a_look_at_what_it_would_have_done_and_its_alert_is
     browser.until("document.querySelector('[data-key=to-alerts]')?.innerText === '1 open alert'").await;
     browser.click("[data-key=to-alerts]").await;
     browser.until("document.querySelector('[data-key=ack-1]') !== null").await;
+    for problem in
+        ["127.0.0.1 is not public; `allow` in the file of channels permits it", "there is no site `shpo`"]
+    {
+        let shown = format!(
+            "document.querySelector('[aria-labelledby=channels] td')?.closest('table').innerText.includes({problem:?})"
+        );
+        browser.until(&shown).await;
+    }
     browser.click("[data-key=ack-1]").await;
     browser.until("document.querySelector('.alerts .chip')?.innerText === 'Acknowledged'").await;
     browser.click("[data-key=snooze-1]").await;

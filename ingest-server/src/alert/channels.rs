@@ -66,8 +66,20 @@ pub struct Channel {
     pub receiver: Receiver,
     /// Whether it tells of warnings too.
     has_warnings: bool,
+    /// Whether it tells of alerts.
+    pub has_alerts: bool,
+    /// Whether it takes the weekly digests of its sites.
+    pub has_digest: bool,
     /// The names of the sites that it is for; all if empty.
     pub sites: Vec<String>,
+}
+
+impl Channel {
+    /// Whether the channel is for a site.
+    #[must_use]
+    pub fn is_for(&self, site: &str) -> bool {
+        self.sites.is_empty() || self.sites.iter().any(|name| name == site)
+    }
 }
 
 // The receiver holds secrets.
@@ -142,6 +154,15 @@ struct Table {
     severity: Severity,
     #[serde(default)]
     sites: Vec<String>,
+    #[serde(default = "yes")]
+    alerts: bool,
+    #[serde(default)]
+    digest: bool,
+}
+
+/// A channel tells of alerts unless its file says otherwise.
+const fn yes() -> bool {
+    true
 }
 
 #[derive(Clone, Copy, Deserialize, PartialEq, Eq)]
@@ -301,10 +322,14 @@ impl Channels {
         let due_ms =
             ended_ms.map_or(now_ms, |ended_ms| ended_ms.saturating_add(self.cool_down_ms).max(now_ms));
         let told = self.channels.iter().filter(|channel| {
-            (channel.has_warnings || !is_warning)
-                && (channel.sites.is_empty() || channel.sites.iter().any(|name| name == site))
+            channel.has_alerts && (channel.has_warnings || !is_warning) && channel.is_for(site)
         });
         told.map(|channel| (channel.name.clone(), due_ms)).collect()
+    }
+
+    /// The channels that take the weekly digest of a site.
+    pub fn digests<'a>(&'a self, site: &'a str) -> impl Iterator<Item = &'a Channel> {
+        self.channels.iter().filter(move |channel| channel.has_digest && channel.is_for(site))
     }
 }
 
@@ -343,6 +368,14 @@ impl Table {
         if let Some((key, _)) = unused.into_iter().find(|(_, is_given)| *is_given) {
             return Err(format!("`{key}` is not used by a channel of this kind"));
         }
+        if self.digest && matches!(self.kind, Kind::Alertmanager | Kind::Pagerduty) {
+            return Err(
+                "`digest` is not used by a channel of this kind: its receiver takes alerts only".to_owned()
+            );
+        }
+        if !self.alerts && !self.digest {
+            return Err("`alerts` is false, so the channel needs `digest = true`".to_owned());
+        }
         let receiver = match self.kind {
             Kind::Alertmanager => {
                 let mut url = web(None)?;
@@ -366,7 +399,8 @@ impl Table {
             }
         };
         let has_warnings = self.severity == Severity::Warn;
-        Ok(Channel { name: self.name, receiver, has_warnings, sites: self.sites })
+        let (has_alerts, has_digest) = (self.alerts, self.digest);
+        Ok(Channel { name: self.name, receiver, has_warnings, has_alerts, has_digest, sites: self.sites })
     }
 }
 
@@ -417,6 +451,17 @@ to = ["team@example.com"]
     }
 
     #[test]
+    fn channel_may_take_digests_of_its_sites_with_or_without_alerts() {
+        let text = FILE.replace("to = [", "sites = [\"shop\"]\nalerts = false\ndigest = true\nto = [");
+        let channels = Channels::parse(&text).unwrap();
+        let digests = |site| -> Vec<&str> { channels.digests(site).map(|one| one.name.as_str()).collect() };
+        assert_eq!((digests("shop"), digests("blog")), (vec!["team"], vec![]));
+        assert!(channels.notices("shop", false, 0, None).iter().all(|(name, _)| name != "team"));
+        let both = Channels::parse(&text.replace("alerts = false\n", "")).unwrap();
+        assert!(both.notices("shop", false, 0, None).iter().any(|(name, _)| name == "team"));
+    }
+
+    #[test]
     fn sites_may_be_left_out_of_watches() {
         let watched = |text: &str| {
             let channels = Channels::parse(text).unwrap();
@@ -457,6 +502,12 @@ to = ["team@example.com"]
                 "allow = [\"alertmanager.internal\"]",
                 "`allow` has `a b`: expected a host",
             ),
+            (
+                "key = \"0123\"\ndigest = true",
+                "key = \"0123\"",
+                "`on-call`: `digest` is not used by a channel of this kind",
+            ),
+            ("alerts = false\nkey = \"0123\"", "key = \"0123\"", "the channel needs `digest = true`"),
             ("cool_down_minutes = -1", "cool_down_minutes = 10", "expected 0 to 1440"),
         ] {
             assert!(FILE.contains(right), "{right}");

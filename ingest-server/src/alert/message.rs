@@ -1,16 +1,12 @@
 //! The texts of notices, and the bodies that receivers expect.
 
 use super::channels::Receiver;
+use super::parcel::{Parcel, slack_text, teams_card};
 use crate::egress::Letter;
 use crate::report::time_text;
 use fieldvitals_store::{Alert, AlertEvent};
-use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::{Value, json};
-use sha2::Sha256;
 
-/// The header with the signature of a webhook: `t=SECONDS,v1=HEX`, an HMAC-SHA-256 of `SECONDS.BODY`. The time lets a
-/// receiver refuse an old notice that somebody sends again.
-const SIGNATURE: &str = "fieldvitals-signature";
 /// Alertmanager ends an alert that is not sent again. An open alert is sent again after [`REFRESH_MS`], and ends after
 /// four times as long, so that it outlives three failures.
 pub(super) const REFRESH_MS: i64 = 5 * 60_000;
@@ -127,25 +123,17 @@ impl Message<'_> {
         lines
     }
 
-    /// The body for a receiver of HTTP.
+    /// The notice in the form of its receiver.
     #[must_use]
-    pub fn body(&self, receiver: &Receiver) -> Value {
-        match receiver {
+    pub fn parcel(&self, receiver: &Receiver) -> Parcel {
+        Parcel::Json(match receiver {
             Receiver::Alertmanager(_) => json!([self.alertmanager()]),
             Receiver::Slack(_) => self.slack(),
             Receiver::Teams(_) => self.teams(),
             Receiver::PagerDuty(_, key) => self.pagerduty(key),
-            Receiver::Webhook(..) | Receiver::Email(_) => self.json(),
-        }
-    }
-
-    /// The headers for a receiver of HTTP, for this body.
-    #[must_use]
-    pub fn headers(&self, receiver: &Receiver, body: &str) -> Vec<(&'static str, String)> {
-        match receiver {
-            Receiver::Webhook(_, secret) => vec![(SIGNATURE, signature(secret, self.now_ms / 1_000, body))],
-            _ => Vec::new(),
-        }
+            Receiver::Webhook(..) => self.json(),
+            Receiver::Email(_) => return Parcel::Letter(self.letter()),
+        })
     }
 
     fn alertmanager(&self) -> Value {
@@ -198,18 +186,7 @@ impl Message<'_> {
         body.extend(
             self.lines().into_iter().map(|line| json!({ "type": "TextBlock", "text": line, "wrap": true })),
         );
-        json!({
-            "type": "message",
-            "attachments": [{
-                "contentType": "application/vnd.microsoft.card.adaptive",
-                "content": {
-                    "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
-                    "type": "AdaptiveCard",
-                    "version": "1.4",
-                    "body": body,
-                },
-            }],
-        })
+        teams_card(&body)
     }
 
     fn pagerduty(&self, key: &str) -> Value {
@@ -251,9 +228,7 @@ impl Message<'_> {
         })
     }
 
-    /// The letter for a receiver of mail.
-    #[must_use]
-    pub fn letter(&self) -> Letter {
+    fn letter(&self) -> Letter {
         let id = |event: Event| format!("{}.{}", self.key(), event.name());
         let first =
             Some(id(Event::Opened)).filter(|_| matches!(self.event, Event::Reminder | Event::Resolved));
@@ -268,25 +243,8 @@ impl Message<'_> {
             Event::Opened | Event::Resolved => id(self.event),
             Event::Reminder | Event::Test => format!("{}.{}", id(self.event), self.now_ms),
         };
-        Letter { id, reply_to: first, subject: self.title(), text }
+        Letter { id, reply_to: first, subject: self.title(), text, html: None }
     }
-}
-
-/// Signs the body of a webhook.
-fn signature(secret: &str, now_s: i64, body: &str) -> String {
-    // HMAC takes keys of any length.
-    let mut mac =
-        <Hmac<Sha256>>::new_from_slice(secret.as_bytes()).unwrap_or_else(|_| Hmac::new(&Default::default()));
-    mac.update(now_s.to_string().as_bytes());
-    mac.update(b".");
-    mac.update(body.as_bytes());
-    let digits: String = mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("t={now_s},v1={digits}")
-}
-
-/// Escapes a text for Slack, so that a route cannot notify everybody.
-fn slack_text(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
 /// Formats a duration: `40 min`, `6 h`, `3 d`.
@@ -339,7 +297,9 @@ mod tests {
         over.resolved_ms = Some(7_201_000);
         let of = |alert: &Alert, event, receiver: &Receiver| {
             let link = Some("https://vitals.example/");
-            Message { site: "shop", alert, event, link, now_ms: 10_000_000 }.body(receiver)
+            let message = Message { site: "shop", alert, event, link, now_ms: 10_000_000 };
+            let Parcel::Json(body) = message.parcel(receiver) else { panic!("a letter") };
+            body
         };
         let pager = Receiver::PagerDuty(url(), "key".to_owned());
         let [trigger, resolve] = [of(&open, Event::Opened, &pager), of(&over, Event::Resolved, &pager)];
@@ -363,23 +323,6 @@ mod tests {
         let teams = of(&over, Event::Resolved, &Receiver::Teams(url()));
         let title = "shop: over after 2 h: budget broken: LCP p75 of /<!channel> ≤ 2500 ms";
         assert_eq!(teams["attachments"][0]["content"]["body"][0]["text"], title);
-    }
-
-    #[test]
-    fn webhook_is_signed_with_its_time() {
-        let alert = alert();
-        let message = Message {
-            site: "shop",
-            alert: &alert,
-            event: Event::Opened,
-            link: None,
-            now_ms: 1_700_000_000_000,
-        };
-        let headers = message.headers(&Receiver::Webhook(url(), "secret".to_owned()), "{}");
-        // printf '1700000000.{}' | openssl dgst -sha256 -hmac secret
-        let expected = "t=1700000000,v1=b8569b78799ff9e3cbff0fc2d63a33a2b57f3282abd07c37ae5e8e7d79a5f163";
-        assert_eq!(headers, [(SIGNATURE, expected.to_owned())]);
-        assert!(message.headers(&Receiver::Slack(url()), "{}").is_empty());
     }
 
     #[test]

@@ -7,6 +7,7 @@
 
 use super::channels::{Channel, Channels, Receiver};
 use super::message::{Event, Message, REFRESH_MS};
+use super::parcel::{Parcel, SIGNATURE, signature};
 use crate::clock::now_ms;
 use crate::directory::Directory;
 use crate::egress::{Egress, EgressError};
@@ -15,8 +16,8 @@ use fieldvitals_store::{Alert, AlertEvent, NewAlert, Notice, SiteId, Store, Stor
 use futures_util::StreamExt as _;
 use futures_util::future::join_all;
 use futures_util::stream::FuturesUnordered;
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// The name of the lease.
@@ -25,6 +26,8 @@ const TASK: &str = "notices of alerts";
 const LEASE_MS: i64 = limits::NOTICE_TIME_MS_MAX as i64 * 2;
 /// Pause between looks for due notices.
 const LOOK: Duration = Duration::from_secs(1);
+/// Pause between checks of the channels' addresses. A name may get another address.
+const CHECK: Duration = Duration::from_secs(10 * 60);
 
 /// A due notice, with the site and the id of its alert.
 type Due = (SiteId, i64, Notice);
@@ -48,6 +51,8 @@ pub struct Outbox {
     /// The address of the dashboard.
     link: Option<String>,
     holder: [u8; 16],
+    /// Why a channel cannot be reached, by its name.
+    unreachable: Mutex<HashMap<String, String>>,
 }
 
 impl Outbox {
@@ -65,7 +70,8 @@ impl Outbox {
             [] => None,
             _ => Some(Egress::new(channels.guard().clone())?),
         };
-        Ok(Self { store, directory, channels, egress, link, holder })
+        let unreachable = Mutex::default();
+        Ok(Self { store, directory, channels, egress, link, holder, unreachable })
     }
 
     /// The channels.
@@ -74,9 +80,15 @@ impl Outbox {
         &self.channels
     }
 
+    /// The address of the dashboard.
+    #[must_use]
+    pub fn link(&self) -> Option<&str> {
+        self.link.as_deref()
+    }
+
     /// Delivers without end.
     pub async fn run(&self) {
-        tokio::join!(self.warn_of_unreachable(), self.deliver_all());
+        tokio::join!(self.check_all(), self.deliver_all());
     }
 
     async fn deliver_all(&self) {
@@ -140,23 +152,47 @@ impl Outbox {
         (channel, tried.await.into_iter().collect())
     }
 
-    /// Warns of channels that no notice can reach as they are configured.
-    async fn warn_of_unreachable(&self) {
+    /// Returns why no notice can reach a channel as it is configured; `None` if nothing is known to be wrong.
+    #[must_use]
+    pub fn unreachable(&self, channel: &str) -> Option<String> {
+        self.unreachable.lock().unwrap_or_else(PoisonError::into_inner).get(channel).cloned()
+    }
+
+    /// Checks the addresses of all channels again and again.
+    async fn check_all(&self) {
         let Some(egress) = &self.egress else { return };
-        let checked = self.channels.all().iter().map(|channel| async move {
-            let found = match &channel.receiver {
-                Receiver::Email(to) => egress.check_mail(to).await,
-                Receiver::Alertmanager(url)
-                | Receiver::Slack(url)
-                | Receiver::Teams(url)
-                | Receiver::PagerDuty(url, _)
-                | Receiver::Webhook(url, _) => egress.check(url).await,
-            };
-            if let Err(error) = found {
-                tracing::warn!(channel = channel.name, %error, "a channel of alerts cannot be reached");
+        loop {
+            join_all(self.channels.all().iter().map(|channel| self.check(egress, channel))).await;
+            tokio::time::sleep(CHECK).await;
+        }
+    }
+
+    /// Checks the address of a channel. Warns of each new reason that no notice can reach it.
+    async fn check(&self, egress: &Egress, channel: &Channel) {
+        let found = match &channel.receiver {
+            Receiver::Email(to) => egress.check_mail(to).await,
+            Receiver::Alertmanager(url)
+            | Receiver::Slack(url)
+            | Receiver::Teams(url)
+            | Receiver::PagerDuty(url, _)
+            | Receiver::Webhook(url, _) => egress.check(url).await,
+        };
+        let found = found.err().map(|error| error.to_string());
+        let mut unreachable = self.unreachable.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = match &found {
+            Some(error) => unreachable.insert(channel.name.clone(), error.clone()),
+            None => unreachable.remove(&channel.name),
+        };
+        drop(unreachable);
+        match (found, before) {
+            (Some(error), before) if before.as_ref() != Some(&error) => {
+                tracing::warn!(channel = channel.name, error, "a channel of alerts cannot be reached");
             }
-        });
-        join_all(checked).await;
+            (None, Some(_)) => {
+                tracing::info!(channel = channel.name, "a channel of alerts can be reached again");
+            }
+            _ => {}
+        }
     }
 
     /// Handles a due notice.
@@ -186,8 +222,8 @@ impl Outbox {
         let is_refreshed = is_refreshed(&channel.receiver);
         let event = if is_reminder && !is_refreshed { Event::Reminder } else { notice.event.into() };
         let link = self.link.as_deref();
-        let sent =
-            self.send(channel, &Message { site: &named.name, alert: &alert, event, link, now_ms }).await;
+        let message = Message { site: &named.name, alert: &alert, event, link, now_ms };
+        let sent = self.send(channel, message.parcel(&channel.receiver), now_ms).await;
         let (site_name, channel_name) = (&named.name, &channel.name);
         let after = match sent {
             Ok(()) => {
@@ -219,19 +255,29 @@ impl Outbox {
         self.store.notice_tried(site, id, &notice, &after).await
     }
 
-    /// Sends a notice now.
-    async fn send(&self, channel: &Channel, message: &Message<'_>) -> Result<(), EgressError> {
+    /// Sends a message to a channel now.
+    ///
+    /// # Errors
+    /// If the address is refused, or nothing was delivered in time.
+    pub async fn send(&self, channel: &Channel, parcel: Parcel, now_ms: i64) -> Result<(), EgressError> {
         let Some(egress) = &self.egress else { return Ok(()) };
-        let url = match &channel.receiver {
-            Receiver::Email(to) => return egress.mail(to, &message.letter()).await,
-            Receiver::Alertmanager(url)
-            | Receiver::Slack(url)
-            | Receiver::Teams(url)
-            | Receiver::PagerDuty(url, _)
-            | Receiver::Webhook(url, _) => url,
-        };
-        let body = message.body(&channel.receiver).to_string();
-        egress.post(url, &message.headers(&channel.receiver, &body), body).await
+        match (&channel.receiver, parcel) {
+            (Receiver::Email(to), Parcel::Letter(letter)) => egress.mail(to, &letter).await,
+            (Receiver::Email(_), Parcel::Json(_)) => Err(EgressError::Failed("JSON is no mail".to_owned())),
+            (_, Parcel::Letter(_)) => Err(EgressError::Failed("only mail takes a letter".to_owned())),
+            (Receiver::Webhook(url, secret), Parcel::Json(body)) => {
+                let body = body.to_string();
+                let signed = (SIGNATURE, signature(secret, now_ms / 1_000, &body));
+                egress.post(url, &[signed], body).await
+            }
+            (
+                Receiver::Alertmanager(url)
+                | Receiver::Slack(url)
+                | Receiver::Teams(url)
+                | Receiver::PagerDuty(url, _),
+                Parcel::Json(body),
+            ) => egress.post(url, &[], body.to_string()).await,
+        }
     }
 
     /// Sends a test notice to a channel. Receivers that keep alerts get its end too.
@@ -261,11 +307,11 @@ impl Outbox {
         };
         let link = self.link.as_deref();
         let test = Message { site: "fieldvitals", alert: &alert, event: Event::Test, link, now_ms };
-        self.send(channel, &test).await.map_err(Unsent::Failed)?;
+        self.send(channel, test.parcel(&channel.receiver), now_ms).await.map_err(Unsent::Failed)?;
         if matches!(channel.receiver, Receiver::Alertmanager(_) | Receiver::PagerDuty(..)) {
             alert.resolved_ms = Some(now_ms);
             let end = Message { site: "fieldvitals", alert: &alert, event: Event::Resolved, link, now_ms };
-            self.send(channel, &end).await.map_err(Unsent::Failed)?;
+            self.send(channel, end.parcel(&channel.receiver), now_ms).await.map_err(Unsent::Failed)?;
         }
         Ok(())
     }
@@ -290,7 +336,8 @@ fn held(alert: &Alert, notice: &Notice, channel: &Channel, now_ms: i64) -> Optio
 }
 
 /// Returns the pause after so many failed attempts.
-fn pause_ms(attempts: u32) -> i64 {
+#[must_use]
+pub fn pause_ms(attempts: u32) -> i64 {
     let doubled = 1_i64.checked_shl(attempts.saturating_sub(1).min(30)).unwrap_or(i64::MAX);
     limits::NOTICE_RETRY_MS_MIN.saturating_mul(doubled).min(limits::NOTICE_RETRY_MS_MAX)
 }

@@ -2,8 +2,8 @@
 
 use super::{EgressError, Guard};
 use crate::limits;
-use lettre::message::Mailbox;
 use lettre::message::header::ContentType;
+use lettre::message::{Mailbox, MultiPart};
 use lettre::transport::smtp::authentication::Credentials;
 use lettre::transport::smtp::client::{Tls, TlsParameters};
 use lettre::{AsyncSmtpTransport, AsyncTransport as _, Message, Tokio1Executor};
@@ -39,6 +39,8 @@ pub struct Letter {
     pub subject: String,
     /// Plain text.
     pub text: String,
+    /// The same as HTML; `None` sends plain text only.
+    pub html: Option<String>,
 }
 
 impl MailTo {
@@ -117,17 +119,20 @@ impl MailTo {
         let mut message = Message::builder()
             .from(self.from.clone())
             .message_id(Some(id(&letter.id)))
-            .subject(letter.subject.clone())
-            .header(ContentType::TEXT_PLAIN);
+            .subject(letter.subject.clone());
         for to in &self.to {
             message = message.to(to.clone());
         }
         if let Some(before) = &letter.reply_to {
             message = message.in_reply_to(id(before)).references(id(before));
         }
-        message
-            .body(letter.text.clone())
-            .map_err(|error| EgressError::Failed(format!("the letter cannot be written: {error}")))
+        let written = match &letter.html {
+            Some(html) => {
+                message.multipart(MultiPart::alternative_plain_html(letter.text.clone(), html.clone()))
+            }
+            None => message.header(ContentType::TEXT_PLAIN).body(letter.text.clone()),
+        };
+        written.map_err(|error| EgressError::Failed(format!("the letter cannot be written: {error}")))
     }
 }
 
@@ -144,6 +149,7 @@ mod tests {
             reply_to: Some("1.2.opened".to_owned()),
             subject: "größer\r\nBcc: all@example.com".to_owned(),
             text: "x".to_owned(),
+            html: None,
         };
         let text = String::from_utf8(mail.message(&letter).unwrap().formatted()).unwrap();
         for line in [

@@ -11,6 +11,7 @@ pub mod breakdown;
 pub mod budgets;
 pub mod compare;
 pub mod crux;
+pub mod digest;
 pub mod engagement;
 pub mod gate;
 pub mod health;
@@ -129,6 +130,12 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
         .service(post("/api/v1/sites/{site}/violations/{id}").route(web::post().to(violations::change)))
         .service(get("/api/v1/sites/{site}/alerts").route(web::get().to(alerts::alerts)))
         .service(post("/api/v1/sites/{site}/alerts/{id}").route(web::post().to(alerts::change)))
+        .service(
+            web::resource("/api/v1/sites/{site}/digest")
+                .default_service(web::to(|request| refuse(request, "GET, POST")))
+                .route(web::get().to(digest::digest))
+                .route(web::post().to(digest::test)),
+        )
         .service(get("/api/v1/channels").route(web::get().to(alerts::channels)))
         .service(post("/api/v1/channels/{channel}/test").route(web::post().to(alerts::test)))
         .service(

@@ -1,10 +1,10 @@
 //! The API described for programs, at `/api/v1/openapi.json`.
 
 use crate::http::api::{
-    advice, alerts, attribution, audit, breakdown, budgets, compare, crux as crux_beside, engagement, gate,
-    health, links, live, metrics, open, pages, rejections, releases, report, retention, routes, samples,
-    series, session, site_settings, sites, status, status_history, summary, thresholds, tokens, trends,
-    violations,
+    advice, alerts, attribution, audit, breakdown, budgets, compare, crux as crux_beside, digest, engagement,
+    gate, health, links, live, metrics, open, pages, rejections, releases, report, retention, routes,
+    samples, series, session, site_settings, sites, status, status_history, summary, thresholds, tokens,
+    trends, violations,
 };
 use crate::http::error::ErrorBody;
 use crate::http::{assets, crux, ingest};
@@ -35,7 +35,7 @@ use utoipa::{Modify, OpenApi, ToSchema as _};
         sites::sites, summary::summary,
         pages::pages, report::report, breakdown::breakdown, series::series, compare::compare, releases::releases,
         attribution::attribution, advice::advice, samples::samples, engagement::engagement, rejections::rejections,
-    alerts::alerts, alerts::change, alerts::channels, alerts::test, audit::audit, budgets::apply, budgets::kept, budgets::replay, budgets::state, crux::query_history_record, crux::query_record, crux_beside::crux, gate::flagger, gate::gate, gate::one, links::links, live::live, open::open, releases::mark, retention::retention, retention::set, routes::groups, routes::preview, routes::suggestions, session::sign_in, session::sign_out, session::ways, site_settings::add, site_settings::delete, site_settings::rotate_key, site_settings::update, tokens::add, tokens::revoke, tokens::tokens, trends::trends, violations::change, violations::violations,
+    alerts::alerts, alerts::change, alerts::channels, alerts::test, audit::audit, budgets::apply, budgets::kept, budgets::replay, budgets::state, crux::query_history_record, crux::query_record, crux_beside::crux, digest::digest, digest::test, gate::flagger, gate::gate, gate::one, links::links, live::live, open::open, releases::mark, retention::retention, retention::set, routes::groups, routes::preview, routes::suggestions, session::sign_in, session::sign_out, session::ways, site_settings::add, site_settings::delete, site_settings::rotate_key, site_settings::update, tokens::add, tokens::revoke, tokens::tokens, trends::trends, violations::change, violations::violations,
     ),
     components(schemas(Order, Sort)),
     modifiers(&Bearer),

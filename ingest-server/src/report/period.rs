@@ -13,6 +13,9 @@ const DAY_MS: i64 = 24 * HOUR_MS;
 /// changes a short period's answer, and parts of hours cost reads of page views.
 const MINUTES_PERIOD_MS_MAX: i64 = 2 * DAY_MS;
 
+/// Largest length of a counted period, in per cent of the asked one: both ends of 28 days may grow to whole days.
+const GROWN_PERCENT_MAX: i64 = 110;
+
 /// A range of page view start times in UTC milliseconds: whole minutes, end excluded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Range {
@@ -55,6 +58,16 @@ impl Range {
             return Err(format!("the range is longer than {} days", limits::QUERY_DAYS_MAX));
         }
         Ok(Self { from_ms, to_ms: end_ms })
+    }
+
+    /// Whether a counted period is this one, but for its ends.
+    #[must_use]
+    pub const fn is_about(self, counted: &std::ops::Range<i64>) -> bool {
+        let (counted_ms, asked_ms) =
+            (counted.end.saturating_sub(counted.start), self.to_ms.saturating_sub(self.from_ms));
+        counted.start <= self.from_ms
+            && counted.end >= self.to_ms
+            && counted_ms.saturating_mul(100) <= asked_ms.saturating_mul(GROWN_PERCENT_MAX)
     }
 }
 
@@ -148,6 +161,14 @@ mod tests {
                 assert!(now_ms < range.to_ms && range.to_ms <= now_ms + step_ms, "{period}: {now_ms}");
             }
         }
+    }
+
+    #[test]
+    fn a_period_that_was_cut_or_grew_a_lot_is_another() {
+        let asked = Range { from_ms: 1_000, to_ms: 2_000 };
+        assert!(asked.is_about(&(1_000..2_000)) && asked.is_about(&(950..2_050)));
+        assert!(!asked.is_about(&(1_001..2_000)), "cut by retention");
+        assert!(!asked.is_about(&(1_000..1_999)) && !asked.is_about(&(900..2_100)));
     }
 
     #[test]

@@ -34,6 +34,18 @@ pub struct ScorePart {
 }
 
 impl QualityReport {
+    /// Returns the Core Web Vitals assessment: `pass`, `fail` or `not-enough-data`.
+    #[must_use]
+    pub const fn core_web_vitals(&self) -> &'static str {
+        self.core_web_vitals
+    }
+
+    /// Returns the field score, 0 to 100.
+    #[must_use]
+    pub const fn field_score(&self) -> Option<f64> {
+        self.field_score
+    }
+
     /// Assesses a cell. Returns `None` if a metric of the score is not among the `read` ones.
     #[must_use]
     pub fn of(cell: &Cell, read: Metrics) -> Option<Self> {

@@ -15,7 +15,7 @@ const REMOVE_VIEWS: &str = "/* view.remove */ delete from page_view where site_i
 const REMOVE_LACKING: &str = "/* rollup.lacking.remove */ delete from rollup_lacking where site_id = $1";
 const REMOVE_DELTAS: &str = "/* rollup.delta.remove */ delete from rollup_delta where site_id = $1";
 /// The row of `site_deleted` goes last: it marks an unfinished removal.
-const REMOVE_REST: [&str; 12] = [
+const REMOVE_REST: [&str; 13] = [
     "/* cursor.remove */ delete from load_cursor where site_id = $1",
     "/* route.remove */ delete from route where site_id = $1",
     "/* text.remove */ delete from context_text where site_id = $1",
@@ -26,6 +26,7 @@ const REMOVE_REST: [&str; 12] = [
     "/* standing.remove */ delete from standing where site_id = $1",
     "/* alert.remove */ delete from alert where site_id = $1",
     "/* alert.notice.remove */ delete from alert_notice where site_id = $1",
+    "/* digest.remove */ delete from digest where site_id = $1",
     "/* violation.remove */ delete from violation where site_id = $1",
     "/* site.deleted.done */ delete from site_deleted where site_id = $1",
 ];

@@ -3,8 +3,8 @@
 use super::{DAY0_MS, load, load_from, site, update};
 use crate::limits::{ALERTS_PER_SITE_MAX, BUDGET_VERSIONS_MAX, ROUTES_PER_SITE_MAX};
 use crate::{
-    Alert, AlertChange, AlertEvent, AppliedBudgets, Network, NewAlert, NewBudgets, Notice, Overflow, Senders,
-    SiteId, Store, StoreError,
+    Alert, AlertChange, AlertEvent, AppliedBudgets, Digest, Network, NewAlert, NewBudgets, Notice, Overflow,
+    Senders, SiteId, Store, StoreError,
 };
 use std::sync::Arc;
 
@@ -225,6 +225,68 @@ pub async fn notices_are_due_until_delivered(store: Arc<dyn Store>) {
         "an attempt of the event before changes nothing"
     );
     store.site_delete(a).await.unwrap();
+    assert_eq!(due(99).await, []);
+}
+
+/// # Panics
+/// If a digest is lost, sent twice, or outlives its week or its site.
+pub async fn digest_of_a_week_is_due_once(store: Arc<dyn Store>) {
+    let [a, b] = [site(&store, "a").await, site(&store, "b").await];
+    let [mail, chat] = ["mail", "chat"].map(str::to_owned);
+    let both = [mail.clone(), chat.clone()];
+    let plan = async |site, week, due_ms, channels: &[String]| {
+        store.digests_plan(site, week, due_ms, channels).await.unwrap();
+    };
+    let planned = |site, channel: &str, week, due_ms| Digest {
+        site,
+        channel: channel.to_owned(),
+        week,
+        attempts: 0,
+        due_ms: Some(due_ms),
+        sent_ms: None,
+        error: None,
+    };
+    let due = async |now_ms| store.digests_due(now_ms, 10, &both).await.unwrap();
+    plan(a, 70, 10, &both).await;
+    plan(a, 70, 99, &both).await;
+    plan(b, 70, 5, std::slice::from_ref(&mail)).await;
+    assert_eq!(due(4).await, []);
+    let first = planned(a, "mail", 70, 10);
+    let all = [planned(b, "mail", 70, 5), planned(a, "chat", 70, 10), first.clone()];
+    assert_eq!(due(10).await, all);
+    assert_eq!(store.digests_due(10, 1, &both).await.unwrap().len(), 1);
+    assert_eq!(store.digests_due(10, 10, std::slice::from_ref(&chat)).await.unwrap(), all[1..2]);
+
+    // One of two servers has it, also after a failure.
+    let tried = async |read: &Digest, after: &Digest| store.digest_tried(read, after).await.unwrap();
+    let under_way = Digest { attempts: 1, due_ms: None, error: Some("é".to_owned()), ..first.clone() };
+    assert!(tried(&first, &under_way).await);
+    assert!(!tried(&first, &under_way).await, "another server has it");
+    assert_eq!(due(99).await, all[..2]);
+    let failed = Digest { due_ms: Some(40), ..under_way.clone() };
+    assert!(tried(&under_way, &failed).await);
+    assert_eq!(due(40).await.last(), Some(&failed));
+    let again = Digest { attempts: 2, ..under_way };
+    let sent = Digest { sent_ms: Some(41), error: None, ..again.clone() };
+    assert!(tried(&failed, &again).await && tried(&again, &sent).await);
+    assert!(!tried(&sent, &failed).await, "it is delivered");
+    assert_eq!(store.digests(a).await.unwrap(), [planned(a, "chat", 70, 10), sent.clone()]);
+
+    // The week is over with the next one. A clock that runs a week behind changes nothing.
+    plan(a, 70, 50, &both).await;
+    plan(a, 63, 50, &both).await;
+    assert_eq!(store.digests(a).await.unwrap(), [planned(a, "chat", 70, 10), sent]);
+    plan(a, 77, 60, std::slice::from_ref(&mail)).await;
+    assert_eq!(store.digests(a).await.unwrap(), [planned(a, "mail", 77, 60)], "no channel is kept for ever");
+    plan(a, 700, 70, &both).await;
+    plan(a, 84, 80, &both).await;
+    let back = [planned(a, "chat", 84, 80), planned(a, "mail", 84, 80)];
+    assert_eq!(store.digests(a).await.unwrap(), back, "the clock was wrong for a while");
+
+    let refused = store.digests_plan(SiteId(999_999), 70, 0, &both).await;
+    assert!(matches!(refused, Err(StoreError::NoSuchSite)), "{refused:?}");
+    store.site_delete(a).await.unwrap();
+    store.site_delete(b).await.unwrap();
     assert_eq!(due(99).await, []);
 }
 

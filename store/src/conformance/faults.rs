@@ -4,7 +4,7 @@ use crate::context::texts::TextKind;
 use crate::rollup::{Difference, Grain};
 use crate::scan::{Gather, ScanQuery, Scanned};
 use crate::{
-    Alert, AlertChange, Alerting, AppliedBudgets, AuditEntry, CellQuery, ClassViewsQuery, DeployMark,
+    Alert, AlertChange, Alerting, AppliedBudgets, AuditEntry, CellQuery, ClassViewsQuery, DeployMark, Digest,
     Dimension, Erase, Erased, GroupBy, Judgement, LoadBatch, LoadReport, Loading, Maintenance,
     MaintenanceSummary, Name, NewAlert, NewBudgets, NewSite, NewToken, Notice, PeriodRows, Rebuilt, Reports,
     Reroute, Retention, RetentionEdges, RollupGroup, RouteCell, RouteGroups, SeriesQuery, Site, SiteId,
@@ -431,6 +431,33 @@ impl Alerting for FaultyStore {
         after: &Notice,
     ) -> Result<(), StoreError> {
         self.inner.notice_tried(site, alert, read, after).await
+    }
+
+    async fn digests_plan(
+        &self,
+        site: SiteId,
+        week: i32,
+        due_ms: i64,
+        channels: &[String],
+    ) -> Result<(), StoreError> {
+        self.inner.digests_plan(site, week, due_ms, channels).await
+    }
+
+    async fn digests_due(
+        &self,
+        now_ms: i64,
+        limit: u32,
+        channels: &[String],
+    ) -> Result<Vec<Digest>, StoreError> {
+        self.inner.digests_due(now_ms, limit, channels).await
+    }
+
+    async fn digests(&self, site: SiteId) -> Result<Vec<Digest>, StoreError> {
+        self.inner.digests(site).await
+    }
+
+    async fn digest_tried(&self, read: &Digest, after: &Digest) -> Result<bool, StoreError> {
+        self.inner.digest_tried(read, after).await
     }
 }
 

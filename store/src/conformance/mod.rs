@@ -94,7 +94,7 @@ macro_rules! register {
 register! {
     ($)
     alerts:
-        alerts_open_once_and_end, budget_files_are_kept_by_version, notices_are_due_until_delivered,
+        alerts_open_once_and_end, budget_files_are_kept_by_version, digest_of_a_week_is_due_once, notices_are_due_until_delivered,
         routes_of_budgets_have_reserved_places, task_has_one_holder;
     cases:
         a_batch_of_many_views_is_read_back, a_copy_answers_as_the_original,

@@ -1,7 +1,7 @@
 //! Keeps budgets, their violations, alerts, and what is to be delivered.
 
 use crate::{
-    Alert, AlertChange, AppliedBudgets, Judgement, NewAlert, NewBudgets, Notice, SiteId, StoreError,
+    Alert, AlertChange, AppliedBudgets, Digest, Judgement, NewAlert, NewBudgets, Notice, SiteId, StoreError,
     Violation,
 };
 use async_trait::async_trait;
@@ -115,4 +115,33 @@ pub trait Alerting: Send + Sync {
         read: &Notice,
         after: &Notice,
     ) -> Result<(), StoreError>;
+
+    /// Makes the digest of a week due at some time for these channels of a site, once: a channel that has this week, or a
+    /// later one, keeps it. A week more than one after this one is replaced, because a wrong clock made it. Drops digests of
+    /// earlier weeks. The week is its Monday, in days since 1970-01-01.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSuchSite`] if the site does not exist.
+    async fn digests_plan(
+        &self,
+        site: SiteId,
+        week: i32,
+        due_ms: i64,
+        channels: &[String],
+    ) -> Result<(), StoreError>;
+
+    /// Returns the digests of all sites that are due for these channels, those due longest first.
+    async fn digests_due(
+        &self,
+        now_ms: i64,
+        limit: u32,
+        channels: &[String],
+    ) -> Result<Vec<Digest>, StoreError>;
+
+    /// Returns the last digest of a site for each channel, by the channel's name.
+    async fn digests(&self, site: SiteId) -> Result<Vec<Digest>, StoreError>;
+
+    /// Replaces the state of the digest `read` by `after`. Returns `false` and changes nothing if it has changed since it was
+    /// read, so of several servers one has it.
+    async fn digest_tried(&self, read: &Digest, after: &Digest) -> Result<bool, StoreError>;
 }

@@ -51,12 +51,16 @@ pub(super) fn parse(text: &str) -> Option<Result<BudgetFile, BudgetError>> {
     let read = match &value {
         Json::Array(entries) if lighthouse::is_budget(entries) => lighthouse::read(entries, &mut reader),
         Json::Object(_) => {
-            if let Some(assert) = lhci::assertions(&value) {
+            if let Some(entries) = lighthouse::settings(&value) {
+                lighthouse::read(entries, &mut reader)
+            } else if let Some(assert) = lhci::assertions(&value) {
                 lhci::read(assert, &mut reader)
             } else if let Some(thresholds) = k6::thresholds(&value) {
                 k6::read(thresholds, &mut reader)
             } else if let Some(budget) = sitespeed::budget(&value) {
                 sitespeed::read(budget, &mut reader)
+            } else if let Some(messages) = sitespeed::messages(&value) {
+                sitespeed::read_messages(messages, &mut reader)
             } else {
                 Err((1, unknown::value(&value, format)))
             }
@@ -200,10 +204,26 @@ impl Reader<'_> {
             return error(1, found, &format!("at most {}", limits::BUDGETS_MAX));
         }
         if budgets.is_empty() {
-            let found = format!("a file of {tool} without a limit that page views can judge");
-            return error(1, found, "a limit of LCP, INP, CLS, FCP, TTFB, FID or TTI");
+            let names: Vec<&str> = self.file.not_evaluated.iter().map(|one| one.what.as_str()).collect();
+            let found =
+                format!("a file of {tool} without a limit that page views can judge{}", some_of(&names));
+            let elsewhere = self.file.not_evaluated.iter().find(|one| one.what == lhci::BUDGETS_FILE);
+            let elsewhere = elsewhere.map(|one| format!(" ({})", one.why)).unwrap_or_default();
+            return error(1, found, &format!("a limit of LCP, INP, CLS, FCP, TTFB, FID or TTI{elsewhere}"));
         }
         Ok(BudgetFile { budgets, ..self.file })
+    }
+}
+
+/// Names the first of some limits: ` (it has preset, seo and 2 others)`.
+fn some_of(names: &[&str]) -> String {
+    let shown: Vec<&str> = names.iter().copied().take(3).collect();
+    match (names.len().saturating_sub(shown.len()), shown.split_last()) {
+        (_, None) => String::new(),
+        (0, Some((last, []))) => format!(" (it has {last})"),
+        (0, Some((last, first))) => format!(" (it has {} and {last})", first.join(", ")),
+        (1, _) => format!(" (it has {} and another)", shown.join(", ")),
+        (others, _) => format!(" (it has {} and {others} others)", shown.join(", ")),
     }
 }
 

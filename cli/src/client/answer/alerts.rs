@@ -40,6 +40,33 @@ pub(crate) struct ChannelAnswer {
     pub(crate) name: String,
     pub(crate) kind: String,
     pub(crate) sites: Vec<String>,
+    pub(crate) alerts: bool,
+    pub(crate) digest: bool,
+    pub(crate) problems: Vec<String>,
+}
+
+/// `GET` and `POST /sites/{site}/digest`.
+#[derive(Debug, Deserialize)]
+pub(crate) struct DigestAnswer {
+    pub(crate) digest: DigestTextAnswer,
+    pub(crate) channels: Vec<DigestChannelAnswer>,
+}
+
+/// A digest, as far as it is printed.
+#[derive(Debug, Deserialize)]
+pub(crate) struct DigestTextAnswer {
+    pub(crate) title: String,
+    pub(crate) text: String,
+}
+
+/// A channel that takes digests. `sent` and `due` are those of the last weekly digest, and absent after a test.
+#[derive(Debug, Deserialize)]
+pub(crate) struct DigestChannelAnswer {
+    pub(crate) channel: String,
+    pub(crate) week: Option<String>,
+    pub(crate) sent: Option<String>,
+    pub(crate) due: Option<String>,
+    pub(crate) error: Option<String>,
 }
 
 /// `POST /channels/{channel}/test`.

@@ -1,6 +1,6 @@
 //! Alerts, and the channels that tell of them.
 
-use crate::alert::Unsent;
+use crate::alert::{Channel, Unsent};
 use crate::clock::now_ms;
 use crate::http::answer::ask;
 use crate::http::api::violations::open_only;
@@ -161,6 +161,13 @@ pub struct ChannelReport {
     kind: &'static str,
     /// The names of the sites that it is for; all if empty.
     sites: Vec<String>,
+    /// Whether it tells of alerts.
+    alerts: bool,
+    /// Whether it takes weekly digests.
+    digest: bool,
+    /// Why nothing reaches it as it is configured: its address is refused or has no host, or a site of it does not exist.
+    /// Addresses are checked at the start and every 10 minutes.
+    problems: Vec<String>,
 }
 
 /// A test notice was delivered.
@@ -247,10 +254,18 @@ pub async fn change(
     responses((status = 200, body = ChannelsReport), (status = 401, body = ErrorBody), (status = 403, body = ErrorBody)))]
 pub async fn channels(state: web::Data<State>, request: HttpRequest) -> Answer {
     auth::require_all(&state, &request, Scope::Read).await?;
-    let of = |channel: &crate::alert::Channel| ChannelReport {
-        name: channel.name.clone(),
-        kind: channel.receiver.kind(),
-        sites: channel.sites.clone(),
+    let directory = state.directory.current();
+    let of = |channel: &Channel| {
+        let unknown = channel.sites.iter().filter(|site| directory.by_name(site).is_none());
+        let unknown = unknown.map(|site| format!("there is no site `{}`", short(site)));
+        ChannelReport {
+            name: channel.name.clone(),
+            kind: channel.receiver.kind(),
+            sites: channel.sites.clone(),
+            alerts: channel.has_alerts,
+            digest: channel.has_digest,
+            problems: state.outbox.unreachable(&channel.name).into_iter().chain(unknown).collect(),
+        }
     };
     Ok(json(ChannelsReport { channels: state.outbox.channels().all().iter().map(of).collect() }))
 }

@@ -90,9 +90,6 @@ pub async fn report(
     ask_once(&state, &request, (&site, range, Basis::BeforeEnd), Cost::Usual, question).await
 }
 
-/// Largest length of a counted period, in per cent of the asked one: both ends of 28 days may grow to whole days.
-const GROWN_PERCENT_MAX: i64 = 110;
-
 /// Compares with the time before. `None` if retention has cut one of the periods, or one has grown a lot: then both count
 /// different lengths of time. `None`, too, if the time before has too many page views to read.
 pub(super) async fn previous(
@@ -102,7 +99,7 @@ pub(super) async fn previous(
     (period, whole): (&std::ops::Range<i64>, &Cell),
 ) -> Result<Option<PreviousReport>, ApiError> {
     let before = compare::previous(range);
-    if !is_about(period, range) {
+    if !range.is_about(period) {
         return Ok(None);
     }
     let asked = CellQuery { from_ms: before.from_ms, to_ms: before.to_ms, ..query.clone() };
@@ -112,31 +109,9 @@ pub(super) async fn previous(
         Err(StoreError::TooManyViews { .. }) => return Ok(None),
         Err(error) => return Err(error.into()),
     };
-    Ok(is_about(&total.period, before).then(|| PreviousReport {
+    Ok(before.is_about(&total.period).then(|| PreviousReport {
         period: total.period.into(),
         views: total.cell.views,
         metrics: comparison::changes(query.metrics, 75, &total.cell, whole),
     }))
-}
-
-/// Whether a counted period is the asked one, but for its ends.
-const fn is_about(period: &std::ops::Range<i64>, asked: Range) -> bool {
-    let (counted_ms, asked_ms) =
-        (period.end.saturating_sub(period.start), asked.to_ms.saturating_sub(asked.from_ms));
-    period.start <= asked.from_ms
-        && period.end >= asked.to_ms
-        && counted_ms.saturating_mul(100) <= asked_ms.saturating_mul(GROWN_PERCENT_MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_period_that_was_cut_or_grew_a_lot_is_another() {
-        let asked = Range { from_ms: 1_000, to_ms: 2_000 };
-        assert!(is_about(&(1_000..2_000), asked) && is_about(&(950..2_050), asked));
-        assert!(!is_about(&(1_001..2_000), asked), "cut by retention");
-        assert!(!is_about(&(1_000..1_999), asked) && !is_about(&(900..2_100), asked));
-    }
 }

@@ -6,11 +6,20 @@ use super::{Limit, Read, Reader, why_not};
 use crate::budget::{PERCENTILE_DEFAULT, ROUTE_DEFAULT, Severity, alias};
 use serde_json::{Map, Value as Json};
 
+/// The key that names a `budget.json`.
+pub(super) const BUDGETS_FILE: &str = "budgetsFile";
+
+/// A frequent mistake for it, which Lighthouse CI ignores.
+const BUDGET_FILE: &str = "budgetFile";
+
 /// Finds the assertions of a configuration.
 pub(super) fn assertions(json: &Json) -> Option<&Map<String, Json>> {
     let outer = json.get("ci").unwrap_or(json);
     let assert = outer.get("assert").unwrap_or(outer).as_object()?;
-    ["assertMatrix", "assertions", "preset"].iter().any(|key| assert.contains_key(*key)).then_some(assert)
+    ["assertMatrix", "assertions", "preset", BUDGETS_FILE, BUDGET_FILE]
+        .iter()
+        .any(|key| assert.contains_key(*key))
+        .then_some(assert)
 }
 
 /// Reads the assertions.
@@ -33,10 +42,11 @@ pub(super) fn read(assert: &Map<String, Json>, reader: &mut Reader<'_>) -> Read 
 }
 
 fn entry(entry: &Map<String, Json>, reader: &mut Reader<'_>) -> Result<(), (usize, String)> {
-    for key in ["preset", "budgetsFile"] {
-        if entry.contains_key(key) {
-            reader.not_evaluated(key, "its limits are in another place");
-        }
+    if entry.contains_key("preset") {
+        reader.not_evaluated("preset", "its limits are scores of Lighthouse");
+    }
+    if let Some(path) = [BUDGETS_FILE, BUDGET_FILE].iter().find_map(|key| entry.get(*key)?.as_str()) {
+        reader.not_evaluated(BUDGETS_FILE, &format!("its limits are in {path}; check that file, too"));
     }
     let route = match entry.get("matchingUrlPattern").and_then(Json::as_str) {
         None => Some(ROUTE_DEFAULT.to_owned()),

@@ -1,5 +1,7 @@
 //! Lighthouse's `budget.json`: <https://github.com/GoogleChrome/lighthouse/blob/v11.0.0/docs/performance-budgets.md>.
 //!
+//! A configuration of Lighthouse may hold the same entries under `settings.budgets`.
+//!
 //! The last entry whose path matches a page replaces all entries before it.
 
 use super::{Limit, Read, Reader, why_not};
@@ -10,6 +12,13 @@ use serde_json::Value as Json;
 pub(super) fn is_budget(entries: &[Json]) -> bool {
     let keys = ["timings", "resourceSizes", "resourceCounts"];
     entries.iter().any(|entry| keys.iter().any(|key| entry.get(key).is_some()))
+}
+
+/// Finds the budgets in a configuration of Lighthouse, or in an object around them.
+pub(super) fn settings(json: &Json) -> Option<&[Json]> {
+    let settings = json.get("settings").unwrap_or(json);
+    let entries = settings.get("budgets")?.as_array()?;
+    is_budget(entries).then_some(entries.as_slice())
 }
 
 /// Reads the entries.

@@ -55,8 +55,11 @@ fn last_matching_path_of_lighthouse_replaces_those_before() {
             "not resourceSizes (line 5)",
         ]
     );
-    let (_, budgets) = read(r#"[{"timings": [{"metric": "interactive", "budget": 5000}]}]"#);
-    assert_eq!(budgets, ["TTI p75 <= 5000 on /* (line 1)"]);
+    let list = r#"[{"timings": [{"metric": "interactive", "budget": 5000}]}]"#;
+    let settings = format!("{{\"extends\": \"lighthouse:default\", \"settings\": {{\"budgets\": {list}}}}}");
+    for text in [list, &format!("{{\"budgets\": {list}}}"), &settings] {
+        assert_eq!(read(text).1, ["TTI p75 <= 5000 on /* (line 1)"], "{text}");
+    }
 }
 
 #[test]
@@ -187,6 +190,44 @@ fn budgets_of_sitespeed_are_of_all_pages_or_of_one() {
 }
 
 #[test]
+fn older_notation_of_sitespeed_names_statistics() {
+    let (tool, budgets) = read(
+        r#"{"browsertime.pageSummary": [
+  {"metric": "statistics.googleWebVitals.largestContentfulPaint.median", "max": 2500},
+  {"metric": "statistics.googleWebVitals.cumulativeLayoutShift.p90", "max": 0.1},
+  {"metric": "statistics.googleWebVitals.ttfb.mean", "max": 800},
+  {"metric": "statistics.timings.firstPaint.median", "max": 1000}],
+"coach.pageSummary": [{"metric": "advice.performance.score", "min": 75}]}"#,
+    );
+    assert_eq!(tool, Some("sitespeed.io"));
+    assert_eq!(
+        budgets,
+        [
+            "LCP p50 <= 2500 on * (line 2)",
+            "CLS p90 <= 0.1 on * (line 3)",
+            "not statistics.googleWebVitals.ttfb.mean (line 4)",
+            "not statistics.timings.firstPaint.median (line 5)",
+            "not advice.performance.score (line 6)",
+        ]
+    );
+}
+
+#[test]
+fn file_of_budgets_of_lighthouse_ci_is_named() {
+    for (key, limits) in
+        [("budgetFile", ""), ("budgetsFile", ""), ("budgetsFile", ", \"preset\": \"lighthouse:all\"")]
+    {
+        let text = format!("{{\"ci\": {{\"assert\": {{\"{key}\": \"./lh/budgets.json\"{limits}}}}}}}");
+        let error = parse(&text).unwrap_err().to_string();
+        let expected = "its limits are in ./lh/budgets.json; check that file, too";
+        assert!(
+            error.starts_with("1:1: a file of Lighthouse CI without a limit") && error.contains(expected),
+            "{error}"
+        );
+    }
+}
+
+#[test]
 fn files_without_budgets_are_named() {
     for (text, expected) in [
         ("{}", "1:1: JSON without budgets"),
@@ -213,7 +254,11 @@ fn files_without_budgets_are_named() {
         (r#"[{"path": "blog", "timings": []}]"#, "1:1: the path `blog`"),
         (
             r#"[{"timings": [{"metric": "speed-index", "budget": 3000}]}]"#,
-            "1:1: a file of Lighthouse without a limit that page views can judge",
+            "1:1: a file of Lighthouse without a limit that page views can judge (it has speed-index); expected",
+        ),
+        (
+            r#"{"ci": {"assert": {"assertions": {"categories:seo": "error", "label": "warn", "meta": "warn", "x": "warn", "y": "off"}}}}"#,
+            "1:1: a file of Lighthouse CI without a limit that page views can judge (it has categories:seo, label, meta and another)",
         ),
     ] {
         let error = parse(text).unwrap_err().to_string();
