@@ -2,25 +2,28 @@
 
 mod debian;
 mod musl;
+mod trial;
 
-use crate::run::{root, say};
-use crate::{collector, serve};
-use anyhow::{Context as _, Result};
+use crate::run::{root, run, say};
+use crate::{collector, npm, serve};
+use anyhow::{Context as _, Result, ensure};
 use base64::Engine as _;
 pub(crate) use musl::Target;
 use sha2::Digest as _;
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// The certificates of public authorities on Debian, for images without a system.
 const AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
 
-/// Writes the release binary and the collector's files to `dist/`, and prints their integrity hashes. For each further
-/// target writes a static binary, the content of an image and a Debian package. `SHA256SUMS` has the hashes of all files.
-pub(crate) fn dist(targets: &[Target]) -> Result<()> {
+/// Writes the release to `dist/`: the collector's files, the npm package, and for each target a static binary as the
+/// content of an image, and a Debian package. Without a target, a binary for this machine. `SHA256SUMS` has the hashes of
+/// all files. Prints the integrity hashes of the collector. With `test`, tries image and package of each target.
+pub(crate) fn dist(targets: &[Target], test: bool) -> Result<()> {
+    ensure!(!test || !targets.is_empty(), "--test tries images and packages; name their --target");
     let collector = collector::build()?;
-    let binary = serve::build_server(&collector.dir, true)?;
     let dist = root().join("dist");
     match fs::remove_dir_all(&dist) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -28,8 +31,6 @@ pub(crate) fn dist(targets: &[Target]) -> Result<()> {
         }
         _ => fs::create_dir_all(dist.join("collector"))?,
     }
-    fs::copy(&binary, dist.join("fieldvitals"))
-        .with_context(|| format!("the build succeeded and did not leave {}", binary.display()))?;
     let mut out = std::io::stdout();
     for (_, name) in collector.files() {
         for ending in ["", ".br", ".gz"] {
@@ -40,6 +41,12 @@ pub(crate) fn dist(targets: &[Target]) -> Result<()> {
         let hash = base64::engine::general_purpose::STANDARD.encode(hash);
         writeln!(out, "collector/{name} sha384-{hash}")?;
     }
+    npm::pack(&dist)?;
+    if targets.is_empty() {
+        let binary = serve::build_server(&collector.dir, true)?;
+        fs::copy(&binary, dist.join("fieldvitals"))
+            .with_context(|| format!("the build succeeded and did not leave {}", binary.display()))?;
+    }
     for &target in targets {
         let binary = musl::build(target, &collector.dir)?;
         image(target, &binary, &dist)?;
@@ -47,6 +54,10 @@ pub(crate) fn dist(targets: &[Target]) -> Result<()> {
     }
     checksums(&dist)?;
     say(format!("the release is in {}", dist.display()));
+    if test {
+        run(Command::new("sha256sum").args(["--check", "--quiet", "SHA256SUMS"]).current_dir(&dist))?;
+        targets.iter().try_for_each(|&target| trial::trial(target, &dist))?;
+    }
     Ok(())
 }
 
