@@ -112,11 +112,9 @@ impl Deployment<'_> {
         const CHECK: &str = "backups";
         if let Some(place) = self.backups {
             return match backups::newest_ms(place) {
-                Some(newest_ms) => {
-                    judge_backup(hours(newest_ms, now_ms), |age| {
-                        format!("the newest backup in {} is {age}", place.display())
-                    })
-                }
+                Some(newest_ms) => judge_backup(hours(newest_ms, now_ms), |age| {
+                    format!("the newest backup in {} is {age}", place.display())
+                }),
                 None => Finding::problem(
                     CHECK,
                     format!("there is no whole backup at {}", place.display()),
@@ -125,7 +123,8 @@ impl Deployment<'_> {
             };
         }
         let last = LastBackup::read(self.data_dir).and_then(|last| {
-            let dated = last.map(|last| last.created_ms().map(|ms| (last.folder, ms)).ok_or(ErrorKind::InvalidData));
+            let dated =
+                last.map(|last| last.created_ms().map(|ms| (last.folder, ms)).ok_or(ErrorKind::InvalidData));
             Ok(dated.transpose()?)
         });
         match last {
