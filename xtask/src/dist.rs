@@ -64,8 +64,11 @@ pub(crate) fn dist(targets: &[Target], test: bool) -> Result<()> {
 /// Writes a static binary, and beside it what `packaging/Dockerfile` copies into an image.
 fn image(target: Target, binary: &Path, dist: &Path) -> Result<()> {
     let image = dist.join(format!("image-{}", target.debian()));
-    // The folder of data, empty.
-    fs::create_dir_all(image.join("data"))?;
+    // The folder of data, empty and for its owner alone.
+    let data = image.join("volume/data");
+    fs::create_dir_all(&data)?;
+    #[cfg(unix)]
+    fs::set_permissions(&data, std::os::unix::fs::PermissionsExt::from_mode(0o700))?;
     fs::copy(binary, image.join("fieldvitals"))
         .with_context(|| format!("the build succeeded and did not leave {}", binary.display()))?;
     fs::copy(AUTHORITIES, image.join("ca-certificates.crt"))

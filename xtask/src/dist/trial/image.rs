@@ -55,6 +55,11 @@ impl Containers {
         Ok(containers)
     }
 
+    /// The log of the server.
+    fn log(&self) -> PathBuf {
+        self.storage.join("log")
+    }
+
     /// Removes container and storage, if any.
     fn remove(&self) {
         if self.storage.exists() && find_program("podman").is_some() {
@@ -114,10 +119,12 @@ impl Containers {
         }
         // An entrypoint of the command line replaces the image's command too.
         command.arg(NAME).args(emulator.is_some().then_some("serve"));
-        let mut child =
-            command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("cannot run podman")?;
-        let server = greeted(&mut child);
-        let mut container = Container { containers: self, child, server: server? };
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(fs::File::create(self.log())?);
+        let mut child = command.spawn().context("cannot run podman")?;
+        let server = greeted(&mut child).with_context(|| {
+            format!("its log: {}", fs::read_to_string(self.log()).unwrap_or_default().trim())
+        })?;
+        let mut container = Container { containers: self, child, server };
         // Reports a server that ended before it is asked.
         if let Some(status) = container.child.try_wait()? {
             bail!("the image ended with {status}");
@@ -181,7 +188,10 @@ impl Container<'_> {
     fn stop(&mut self) -> Result<()> {
         output(self.containers.podman().args(["stop", NAME]))?;
         let status = self.child.wait()?;
-        ensure!(status.success(), "the image ended with {status} after a stop");
+        let log = fs::read_to_string(self.containers.log())?;
+        ensure!(status.success(), "the image ended with {status} after a stop: {log}");
+        // The server repairs a volume with the mode of a wrong folder in the image, and says so.
+        ensure!(!log.contains("other users"), "the image's /data is not its owner's alone: {log}");
         Ok(())
     }
 }
