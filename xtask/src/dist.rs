@@ -6,7 +6,7 @@ mod trial;
 
 use crate::run::{root, run, say};
 use crate::{collector, npm, serve};
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use base64::Engine as _;
 pub(crate) use musl::Target;
 use sha2::Digest as _;
@@ -20,9 +20,8 @@ const AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
 
 /// Writes the release to `dist/`: the collector's files, the npm package, and for each target a static binary as the
 /// content of an image, and a Debian package. Without a target, a binary for this machine. `SHA256SUMS` has the hashes of
-/// all files. Prints the integrity hashes of the collector. With `test`, tries image and package of each target.
-pub(crate) fn dist(targets: &[Target], test: bool) -> Result<()> {
-    ensure!(!test || !targets.is_empty(), "--test tries images and packages; name their --target");
+/// all files. Prints the integrity hashes of the collector.
+pub(crate) fn dist(targets: &[Target]) -> Result<()> {
     let collector = collector::build()?;
     let dist = root().join("dist");
     match fs::remove_dir_all(&dist) {
@@ -54,11 +53,17 @@ pub(crate) fn dist(targets: &[Target], test: bool) -> Result<()> {
     }
     checksums(&dist)?;
     say(format!("the release is in {}", dist.display()));
-    if test {
-        run(Command::new("sha256sum").args(["--check", "--quiet", "SHA256SUMS"]).current_dir(&dist))?;
-        targets.iter().try_for_each(|&target| trial::trial(target, &dist))?;
-    }
     Ok(())
+}
+
+/// Tries the release under `dist/`: its hashes, and package and image of each target.
+///
+/// # Errors
+/// If a file is changed or missing, or does not work.
+pub(crate) fn test(targets: &[Target]) -> Result<()> {
+    let dist = root().join("dist");
+    run(Command::new("sha256sum").args(["--check", "--quiet", "SHA256SUMS"]).current_dir(&dist))?;
+    targets.iter().try_for_each(|&target| trial::trial(target, &dist))
 }
 
 /// Writes a static binary, and beside it what `packaging/Dockerfile` copies into an image.

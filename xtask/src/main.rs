@@ -80,8 +80,11 @@ enum Task {
         #[arg(long = "target", value_name = "TARGET")]
         targets: Vec<dist::Target>,
         /// Then run image and package of each target, under qemu if need be. Needs root and containers; takes minutes.
-        #[arg(long)]
+        #[arg(long, requires = "targets")]
         test: bool,
+        /// Build nothing, and test the release that is under dist/ already.
+        #[arg(long, requires = "test")]
+        built: bool,
     },
     /// Print the bytes of snippet, module and glue.
     Size {
@@ -137,7 +140,10 @@ fn main() -> std::process::ExitCode {
         }
         Task::Chaos { arguments } => chaos::chaos(&arguments),
         Task::Npm => npm::package().map(drop),
-        Task::Dist { targets, test } => dist::dist(&targets, test),
+        Task::Dist { targets, built: true, .. } => dist::test(&targets),
+        Task::Dist { targets, test, built: false } => {
+            dist::dist(&targets).and_then(|()| if test { dist::test(&targets) } else { Ok(()) })
+        }
         Task::Size { json } => size::print(json),
         Task::Bench { bench, json, check, arguments } => bench::bench(bench, json, check, &arguments),
         Task::GateTables { check } => gate_tables::write(check),
