@@ -8,11 +8,13 @@ use crate::progress::{Progress, count, grouped};
 use crate::site::print as print_json;
 use crate::store_args::StoreArgs;
 use anyhow::{Context as _, ensure};
+use fieldvitals_server::backups::{LastBackup, MANIFEST, UNFINISHED};
+use fieldvitals_server::clock;
 use fieldvitals_server::health::THRESHOLDS;
 use fieldvitals_server::{EMBEDDED_STORE, SPOOL, StoreUrl, spool};
 use fieldvitals_store::private::{self, with_suffix};
 use fieldvitals_store_sqlite::backup::{check_file, copy_file, count_file};
-use manifest::{MANIFEST, Manifest, SpoolFile, StoreFile, StoredFile};
+use manifest::{Manifest, SpoolFile, StoreFile, StoredFile};
 use serde_json::json;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -44,6 +46,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let source = Source { store, data_dir: args.store.data_dir.clone() };
     let folder = args.folder.clone();
     let made = tokio::task::spawn_blocking(move || make(&source, &folder)).await??;
+    record(&args.store.data_dir, &args.folder);
     if args.json {
         print_json(&json!({"folder": args.folder, "backup": made}));
     } else {
@@ -55,6 +58,18 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         );
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Records the backup for `fieldvitals doctor`. The backup is whole without the record, so a failure is a note.
+fn record(data_dir: &Path, folder: &Path) {
+    let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
+    if let Err(error) = LastBackup::new(clock::now_ms(), folder).write(data_dir) {
+        eprintln!(
+            "note: the time of this backup cannot be recorded in {}: {error}; name the folder of the backups to \
+             `fieldvitals doctor` with --backups",
+            data_dir.display()
+        );
+    }
 }
 
 fn summary(made: &Manifest, folder: &Path) -> String {
@@ -95,7 +110,7 @@ fn make(source: &Source, folder: &Path) -> anyhow::Result<Manifest> {
         "there is no spool in {}; --data-dir (or FIELDVITALS_DATA_DIR) names the server's folder",
         source.data_dir.display()
     );
-    let part = with_suffix(folder, ".part");
+    let part = with_suffix(folder, UNFINISHED);
     ensure!(
         !part.exists(),
         "{} is left from a backup that did not end, or that still runs; remove it and try again",

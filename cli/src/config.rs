@@ -13,7 +13,7 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Args as _, Command, Parser};
 use file::ConfigFile;
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// The option that names the configuration file. Commands without it have no file.
@@ -149,19 +149,13 @@ fn without_empty_variables(command: Command) -> Command {
     names.into_iter().fold(command, |command, name| command.mut_subcommand(name, without_empty_variables))
 }
 
-/// Gives the options of a subcommand the values of a file. Other commands than `serve` take the options that they share
-/// with it.
+/// Gives the options of a subcommand the values of a file. An option with a name of `serve` means the same in each
+/// command that takes a file.
 fn with_defaults(command: Command, path: &[String], file: &ConfigFile) -> Command {
-    let Some((name, rest)) = path.split_first() else {
-        let serve = serve();
-        return command.mut_args(|arg| {
-            let is_shared = serve
-                .get_arguments()
-                .any(|own| own.get_id() == arg.get_id() && own.get_long() == arg.get_long());
-            if is_shared { with_default(arg, file) } else { arg }
-        });
-    };
-    command.mut_subcommand(name, |nested| with_defaults(nested, rest, file))
+    match path.split_first() {
+        None => command.mut_args(|arg| with_default(arg, file)),
+        Some((name, rest)) => command.mut_subcommand(name, |nested| with_defaults(nested, rest, file)),
+    }
 }
 
 fn with_default(arg: Arg, file: &ConfigFile) -> Arg {
@@ -175,6 +169,24 @@ fn with_default(arg: Arg, file: &ConfigFile) -> Arg {
         Some(other) => arg.default_value_if(*other, ArgPredicate::IsPresent, None::<&str>),
         None => arg,
     }
+}
+
+/// Checks whether `serve` would take a configuration file, and the files that it names.
+///
+/// # Errors
+/// The message names the mistake.
+pub(crate) fn check_serve(file: &Path) -> Result<(), String> {
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        serve: crate::serve::Args,
+    }
+    let args = [OsString::from("serve"), format!("--{CONFIG}").into(), file.into()];
+    let (line, _) = parse_from::<Line>(args).map_err(|wrong| match wrong {
+        Wrong::File(message) => message,
+        Wrong::Line(error) => error.to_string(),
+    })?;
+    line.serve.check().map(drop).map_err(|error| format!("{error:#}"))
 }
 
 /// Runs `fieldvitals config`.

@@ -12,6 +12,7 @@ mod policy;
 mod server;
 
 use crate::client::{Client, ServerArgs, server_url};
+use crate::config::check_serve;
 use crate::output::{Ink, Terminal, plain, print};
 use crate::progress::count;
 use crate::store_args::StoreArgs;
@@ -24,7 +25,7 @@ use fieldvitals_store::Retention;
 use fieldvitals_store::diagnosis::{Finding, Level};
 use reqwest::Url;
 use serde_json::json;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Bytes of a MiB.
@@ -32,7 +33,7 @@ const MIB: u64 = 1024 * 1024;
 
 /// Examine a deployment or a page: exit 0 without problems, 1 with problems, 2 for a wrong command line.
 ///
-/// Reads the data folder, the spool, the store and its plans; with --server a running server too; with --page a page
+/// Reads the data folder, the spool, the store and its plans; with --config the file of `serve`; with --server a running server too; with --page a page
 /// that has the tag. Each line has a finding, with advice below it. Changes nothing.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -44,7 +45,7 @@ pub(crate) struct Args {
     /// Maximum size of the server's spool, in MiB.
     #[arg(long, env = "FIELDVITALS_SPOOL_MAX_MIB", default_value_t = SPOOL_BYTES_MAX / MIB, value_name = "N")]
     spool_max_mib: u64,
-    /// Folder or file of backups, whose age is checked.
+    /// Folder or file of backups, whose age is checked. The default is the last `fieldvitals backup` of the data folder.
     #[arg(long, env = "FIELDVITALS_BACKUPS", value_name = "PATH")]
     backups: Option<PathBuf>,
     /// A running server to examine.
@@ -90,6 +91,7 @@ impl Args {
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     args.store.check()?;
     let mut findings = Vec::new();
+    findings.extend(args.store.config.as_deref().map(configuration));
     if args.is_local() {
         let deployment = Deployment {
             data_dir: &args.store.data_dir,
@@ -114,6 +116,20 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Format::Text => to_text(&findings, Terminal::of_stdout()),
     });
     Ok(ExitCode::from(u8::from(problems > 0)))
+}
+
+/// Examines a configuration file. Reading the command line has refused unknown names and wrong values.
+fn configuration(file: &Path) -> Finding {
+    const CHECK: &str = "config";
+    let name = file.display();
+    match check_serve(file) {
+        Ok(()) => Finding::ok(CHECK, format!("`serve` takes {name} and the files that it names")),
+        Err(mistake) => Finding::problem(
+            CHECK,
+            format!("`serve` does not start with {name}: {mistake}"),
+            format!("`fieldvitals config show --config {name}` checks it again."),
+        ),
+    }
 }
 
 fn counts(findings: &[Finding]) -> [usize; 2] {

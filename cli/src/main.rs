@@ -91,6 +91,12 @@ enum Command {
     Completions(completions::Args),
 }
 
+/// The whole command line.
+#[cfg(test)]
+fn command() -> clap::Command {
+    <Cli as clap::CommandFactory>::command()
+}
+
 #[tokio::main]
 async fn main() -> ExitCode {
     let (cli, options) = match config::parse::<Cli>() {

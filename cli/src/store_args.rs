@@ -15,7 +15,7 @@ pub(crate) struct StoreArgs {
     /// Configuration file (TOML) with options by their names: listen = "0.0.0.0:8080". Flags and environment win over
     /// it.
     #[arg(long, env = "FIELDVITALS_CONFIG", value_name = "FILE")]
-    config: Option<PathBuf>,
+    pub(crate) config: Option<PathBuf>,
     /// Folder of the spool and the embedded store.
     #[arg(long, env = "FIELDVITALS_DATA_DIR", default_value = DATA_DIR, value_name = "DIR")]
     pub(crate) data_dir: PathBuf,

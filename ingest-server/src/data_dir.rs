@@ -1,5 +1,6 @@
 //! The data folder: its rights, and the file of the first token.
 
+use crate::backups::LAST_BACKUP;
 use crate::{EMBEDDED_STORE, SPOOL, ServeError, StoreUrl, health};
 use fieldvitals_store::private::{self, Loose};
 use sha2::{Digest as _, Sha256};
@@ -24,7 +25,7 @@ pub(crate) fn whole(data_dir: &Path) -> Result<(), ServeError> {
 }
 
 /// The files of the folder besides those of the server's health.
-const OURS: [&str; 4] = [EMBEDDED_STORE, SPOOL, SPOOL_LOCK, ADMIN_TOKEN];
+const OURS: [&str; 5] = [EMBEDDED_STORE, SPOOL, SPOOL_LOCK, ADMIN_TOKEN, LAST_BACKUP];
 
 /// Makes the folder, for its owner alone, where it is missing.
 pub(crate) fn create(data_dir: &Path) -> Result<(), ServeError> {

@@ -1,12 +1,14 @@
 //! Examines a deployment for `fieldvitals doctor`: the data folder, the spool and the store. Changes nothing.
 
+use crate::backups::{self, LastBackup};
 use crate::data_dir::{self, ADMIN_TOKEN};
 use crate::health::{Check, Condition};
 use crate::spool::{self, Examined};
 use crate::telemetry::process::Disk;
 use crate::{EMBEDDED_STORE, SPOOL, StoreUrl, store_url};
 use fieldvitals_store::diagnosis::{Finding, Level, size_text};
-use std::path::{Path, PathBuf};
+use std::io::ErrorKind;
+use std::path::Path;
 
 /// Share of its limit from which the spool sheds the beacons of sites that fail alone.
 const SPOOL_SHARE_MAX: u64 = 2;
@@ -25,7 +27,7 @@ pub struct Deployment<'a> {
     pub kept_days: u32,
     /// Limit of the spool's backlog, in bytes.
     pub spool_bytes: u64,
-    /// A folder or file of backups.
+    /// A folder or file of backups; `None` for the record of `fieldvitals backup`.
     pub backups: Option<&'a Path>,
 }
 
@@ -108,48 +110,62 @@ impl Deployment<'_> {
 
     fn backups(&self, now_ms: i64) -> Finding {
         const CHECK: &str = "backups";
-        let Some(place) = self.backups else {
-            return Finding::warning(
-                CHECK,
-                "none is named",
-                "Name their folder or file with --backups, so that their age is checked. Without backups, a lost disk \
-                 is the end of all measurements.",
-            );
-        };
-        let newest_ms = newest_ms(place);
-        let Some(newest_ms) = newest_ms else {
-            return Finding::problem(
-                CHECK,
-                format!("there is none at {}", place.display()),
-                "See why the last backup was not made.",
-            );
-        };
-        let hours = now_ms.saturating_sub(newest_ms).max(0) / HOUR_MS;
-        let found = format!("the newest file of {} is {hours} h old", place.display());
-        if hours > BACKUP_HOURS_MAX {
-            Finding::warning(CHECK, found, "See why the last backup was not made.")
-        } else {
-            Finding::ok(CHECK, found)
+        if let Some(place) = self.backups {
+            return match backups::newest_ms(place) {
+                Some(newest_ms) => judge_backup(hours(newest_ms, now_ms), |age| {
+                    format!("the newest backup in {} is {age}", place.display())
+                }),
+                None => Finding::problem(
+                    CHECK,
+                    format!("there is no whole backup at {}", place.display()),
+                    "See why the last backup was not made.",
+                ),
+            };
         }
+        let last = LastBackup::read(self.data_dir).and_then(|last| {
+            let dated =
+                last.map(|last| last.created_ms().map(|ms| (last.folder, ms)).ok_or(ErrorKind::InvalidData));
+            Ok(dated.transpose()?)
+        });
+        match last {
+            Ok(Some((folder, ms))) => judge_backup(hours(ms, now_ms), |age| {
+                let spool = if self.is_postgres() { " of the spool" } else { "" };
+                let gone = if folder.exists() { "" } else { ", and is no longer there" };
+                format!("the last backup{spool} is {age}, in {}{gone}", folder.display())
+            }),
+            Ok(None) => Finding::warning(
+                CHECK,
+                "no `fieldvitals backup` of this folder is known",
+                "Make backups (docs/backup.md). If another program makes them, name their folder or file with \
+                 --backups, so that their age is checked. Without backups, a lost disk is the end of all measurements.",
+            ),
+            Err(error) => Finding::warning(
+                CHECK,
+                format!("the record of the last backup cannot be read: {error}"),
+                "Name the folder of the backups with --backups, or see who owns the file last-backup.json.",
+            ),
+        }
+    }
+
+    fn is_postgres(&self) -> bool {
+        matches!(self.database_url.and_then(StoreUrl::parse), Some(Ok(StoreUrl::Postgres(_))))
     }
 }
 
-/// The latest modification of a file, or of the files in a folder and its folders.
-fn newest_ms(place: &Path) -> Option<i64> {
-    let mut newest = None;
-    // The place itself may be a link.
-    let mut left: Vec<PathBuf> = vec![place.canonicalize().unwrap_or_else(|_| place.to_owned())];
-    while let Some(path) = left.pop() {
-        let Ok(metadata) = std::fs::symlink_metadata(&path) else { continue };
-        if metadata.is_dir() {
-            let entries = std::fs::read_dir(&path).into_iter().flatten();
-            left.extend(entries.filter_map(|entry| Some(entry.ok()?.path())));
-        } else if let Ok(at) = metadata.modified() {
-            newest = newest.max(Some(at));
-        }
+/// Age of a backup, in hours.
+fn hours(created_ms: i64, now_ms: i64) -> i64 {
+    now_ms.saturating_sub(created_ms).max(0) / HOUR_MS
+}
+
+/// Judges a backup by its age; `found` describes a backup of an age.
+fn judge_backup(hours: i64, found: impl FnOnce(&str) -> String) -> Finding {
+    const CHECK: &str = "backups";
+    let found = found(&format!("{hours} h old"));
+    if hours > BACKUP_HOURS_MAX {
+        Finding::warning(CHECK, found, "See why no backup was made since.")
+    } else {
+        Finding::ok(CHECK, found)
     }
-    let since = newest?.duration_since(std::time::UNIX_EPOCH).ok()?;
-    i64::try_from(since.as_millis()).ok()
 }
 
 fn judge_disk(disk: Disk) -> Finding {
@@ -212,12 +228,25 @@ mod tests {
     }
 
     #[test]
-    fn newest_file_of_backups_is_found_in_folders() {
+    fn backup_is_judged_by_its_age_and_is_known_without_its_folder() {
         let folder = tempfile::tempdir().unwrap();
-        assert_eq!(newest_ms(folder.path()), None);
-        std::fs::create_dir(folder.path().join("monday")).unwrap();
-        std::fs::write(folder.path().join("monday/store.db"), "").unwrap();
-        assert!(newest_ms(folder.path()).is_some());
-        assert_eq!(newest_ms(&folder.path().join("none")), None);
+        let deployment = |backups| Deployment {
+            data_dir: folder.path(),
+            database_url: None,
+            kept_days: 30,
+            spool_bytes: 1,
+            backups,
+        };
+        let now_ms = 100 * HOUR_MS;
+        let judge = |hours| {
+            LastBackup::new(now_ms - hours * HOUR_MS, "/gone".into()).write(folder.path()).unwrap();
+            deployment(None).backups(now_ms)
+        };
+        assert_eq!(deployment(None).backups(now_ms).level, Level::Warning, "none is known");
+        let fresh = judge(36);
+        assert_eq!(fresh.level, Level::Ok);
+        assert_eq!(fresh.found, "the last backup is 36 h old, in /gone, and is no longer there");
+        assert_eq!(judge(37).level, Level::Warning);
+        assert_eq!(deployment(Some(Path::new("/nowhere"))).backups(now_ms).level, Level::Problem);
     }
 }

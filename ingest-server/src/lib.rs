@@ -6,6 +6,7 @@ pub mod administration;
 pub mod advice;
 pub mod alert;
 pub mod answers;
+pub mod backups;
 pub mod clock;
 pub mod closed_days;
 pub mod comparison;

@@ -267,7 +267,7 @@ impl Facts {
 }
 
 /// Our tables, without the partitions of page views. A schema may hold tables of other programs, too.
-const TABLES: [&str; 25] = [
+const TABLES: [&str; 26] = [
     "access_token",
     "alert",
     "alert_notice",

@@ -82,6 +82,39 @@ async fn healthy_deployment_has_no_problem_and_broken_ones_say_which() {
         assert!(bad(&findings, check).is_empty(), "{findings:#?}");
     }
 
+    // Without --backups the age is that of the recorded backup, and of the description in a folder.
+    assert_eq!(bad(&doctor(&server, &[]).await.1, "backups").len(), 1, "no backup is known");
+    let backup = backups.path().join("monday");
+    assert!(server.cli(&["backup", backup.to_str().unwrap()]).await.status.success());
+    let (_, findings) = doctor(&server, &[]).await;
+    let found = findings.iter().find(|finding| finding["check"] == "backups").unwrap();
+    let expected = format!("the last backup is 0 h old, in {}", backup.display());
+    assert!(found["level"] == "ok" && found["found"] == expected, "{found}");
+    let described = backup.join("backup.json");
+    let mut description: Value = serde_json::from_slice(&std::fs::read(&described).unwrap()).unwrap();
+    description["created"] = json!("2026-01-01T00:00:00Z");
+    std::fs::write(&described, description.to_string()).unwrap();
+    let (_, findings) = doctor(&server, &["--backups", backup.to_str().unwrap()]).await;
+    assert!(bad(&findings, "backups")[0].starts_with("the newest backup"), "{findings:#?}");
+
+    // The file of the server names the folder, and a certificate without a key.
+    let config = backups.path().join("fieldvitals.toml");
+    let data_dir = format!("data-dir = {:?}\nkeep-views-days = 90\n", server.data_dir());
+    for (more, is_taken) in [("", true), ("tls-certificate = \"server.crt\"\n", false)] {
+        std::fs::write(&config, format!("{data_dir}{more}")).unwrap();
+        let output = Command::new(binary())
+            .args(["doctor", "--format", "json", "--config"])
+            .arg(&config)
+            .env_remove("DATABASE_URL")
+            .output()
+            .unwrap();
+        let json: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let findings = json["findings"].as_array().unwrap();
+        assert_eq!(bad(findings, "config").is_empty(), is_taken, "{findings:#?}");
+        assert!(findings.iter().any(|finding| finding["check"] == "store.schema"), "{findings:#?}");
+        assert_eq!(output.status.code(), Some(i32::from(!is_taken)));
+    }
+
     // The server is away, and others may read its files.
     server.terminate().await;
     let store = server.data_dir().join("store.db");

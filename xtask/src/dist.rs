@@ -2,9 +2,10 @@
 
 mod debian;
 mod musl;
+mod trial;
 
-use crate::run::{root, say};
-use crate::{collector, serve};
+use crate::run::{root, run, say};
+use crate::{collector, npm, serve};
 use anyhow::{Context as _, Result};
 use base64::Engine as _;
 pub(crate) use musl::Target;
@@ -12,15 +13,16 @@ use sha2::Digest as _;
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// The certificates of public authorities on Debian, for images without a system.
 const AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
 
-/// Writes the release binary and the collector's files to `dist/`, and prints their integrity hashes. For each further
-/// target writes a static binary, the content of an image and a Debian package. `SHA256SUMS` has the hashes of all files.
+/// Writes the release to `dist/`: the collector's files, the npm package, and for each target a static binary as the
+/// content of an image, and a Debian package. Without a target, a binary for this machine. `SHA256SUMS` has the hashes of
+/// all files. Prints the integrity hashes of the collector.
 pub(crate) fn dist(targets: &[Target]) -> Result<()> {
     let collector = collector::build()?;
-    let binary = serve::build_server(&collector.dir, true)?;
     let dist = root().join("dist");
     match fs::remove_dir_all(&dist) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -28,8 +30,6 @@ pub(crate) fn dist(targets: &[Target]) -> Result<()> {
         }
         _ => fs::create_dir_all(dist.join("collector"))?,
     }
-    fs::copy(&binary, dist.join("fieldvitals"))
-        .with_context(|| format!("the build succeeded and did not leave {}", binary.display()))?;
     let mut out = std::io::stdout();
     for (_, name) in collector.files() {
         for ending in ["", ".br", ".gz"] {
@@ -39,6 +39,12 @@ pub(crate) fn dist(targets: &[Target]) -> Result<()> {
         let hash = sha2::Sha384::digest(fs::read(collector.dir.join(&name))?);
         let hash = base64::engine::general_purpose::STANDARD.encode(hash);
         writeln!(out, "collector/{name} sha384-{hash}")?;
+    }
+    npm::pack(&dist)?;
+    if targets.is_empty() {
+        let binary = serve::build_server(&collector.dir, true)?;
+        fs::copy(&binary, dist.join("fieldvitals"))
+            .with_context(|| format!("the build succeeded and did not leave {}", binary.display()))?;
     }
     for &target in targets {
         let binary = musl::build(target, &collector.dir)?;
@@ -50,11 +56,24 @@ pub(crate) fn dist(targets: &[Target]) -> Result<()> {
     Ok(())
 }
 
+/// Tries the release under `dist/`: its hashes, and package and image of each target.
+///
+/// # Errors
+/// If a file is changed or missing, or does not work.
+pub(crate) fn test(targets: &[Target]) -> Result<()> {
+    let dist = root().join("dist");
+    run(Command::new("sha256sum").args(["--check", "--quiet", "SHA256SUMS"]).current_dir(&dist))?;
+    targets.iter().try_for_each(|&target| trial::trial(target, &dist))
+}
+
 /// Writes a static binary, and beside it what `packaging/Dockerfile` copies into an image.
 fn image(target: Target, binary: &Path, dist: &Path) -> Result<()> {
     let image = dist.join(format!("image-{}", target.debian()));
-    // The folder of data, empty.
-    fs::create_dir_all(image.join("data"))?;
+    // The folder of data, empty and for its owner alone.
+    let data = image.join("volume/data");
+    fs::create_dir_all(&data)?;
+    #[cfg(unix)]
+    fs::set_permissions(&data, std::os::unix::fs::PermissionsExt::from_mode(0o700))?;
     fs::copy(binary, image.join("fieldvitals"))
         .with_context(|| format!("the build succeeded and did not leave {}", binary.display()))?;
     fs::copy(AUTHORITIES, image.join("ca-certificates.crt"))

@@ -73,12 +73,18 @@ enum Task {
     },
     /// Write the collector as an npm package into target/npm.
     Npm,
-    /// Put the release binary and the collector's files under dist/. For each --target also a static binary, what an
-    /// image has, and a Debian package.
+    /// Put a release under dist/: the collector's files, the npm package, and the release binary. With --target a static
+    /// binary in its place, as the content of an image, and a Debian package.
     Dist {
-        /// Also for this target; may be repeated.
+        /// The target of a static binary; may be repeated.
         #[arg(long = "target", value_name = "TARGET")]
         targets: Vec<dist::Target>,
+        /// Then run image and package of each target, under qemu if need be. Needs root and containers; takes minutes.
+        #[arg(long, requires = "targets")]
+        test: bool,
+        /// Build nothing, and test the release that is under dist/ already.
+        #[arg(long, requires = "test")]
+        built: bool,
     },
     /// Print the bytes of snippet, module and glue.
     Size {
@@ -134,7 +140,10 @@ fn main() -> std::process::ExitCode {
         }
         Task::Chaos { arguments } => chaos::chaos(&arguments),
         Task::Npm => npm::package().map(drop),
-        Task::Dist { targets } => dist::dist(&targets),
+        Task::Dist { targets, built: true, .. } => dist::test(&targets),
+        Task::Dist { targets, test, built: false } => {
+            dist::dist(&targets).and_then(|()| if test { dist::test(&targets) } else { Ok(()) })
+        }
         Task::Size { json } => size::print(json),
         Task::Bench { bench, json, check, arguments } => bench::bench(bench, json, check, &arguments),
         Task::GateTables { check } => gate_tables::write(check),

@@ -82,6 +82,15 @@ pub(crate) fn package() -> Result<PathBuf> {
     Ok(dir)
 }
 
+/// Writes the package as one file, `fieldvitals-VERSION.tgz`, as a registry would have it.
+pub(crate) fn pack(to: &Path) -> Result<()> {
+    let package = package()?;
+    let npm = toolchain::program("npm", "npm")?;
+    let mut pack = Command::new(npm);
+    pack.args(["pack", "--silent", "--pack-destination"]).arg(to);
+    run(quiet(&mut pack, &package))
+}
+
 /// Replaces a region: the lines from `//#region name` to the next `//#endregion`.
 fn replace_region(source: &str, name: &str, code: &str) -> Result<String> {
     let begin = format!("//#region {name}\n");

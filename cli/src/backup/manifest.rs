@@ -1,6 +1,7 @@
 //! The description of a backup: which files it has, and their hashes.
 
 use anyhow::{Context as _, ensure};
+use fieldvitals_server::backups::MANIFEST;
 use fieldvitals_server::clock;
 use fieldvitals_server::report::time_text;
 use fieldvitals_store::private;
@@ -10,8 +11,6 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::path::Path;
 
-/// The name of the description.
-pub(super) const MANIFEST: &str = "backup.json";
 /// The version of a backup's layout.
 const FORMAT: u32 = 1;
 /// Bytes copied at a time.

@@ -12,6 +12,7 @@ struct Line {
 enum Sub {
     Serve(Box<crate::serve::Args>),
     Migrate(crate::migrate::Args),
+    Doctor(Box<crate::doctor::Args>),
     Config(Box<Args>),
 }
 
@@ -83,6 +84,50 @@ fn other_commands_take_the_options_that_they_share_with_serve() {
     let options = options("listen = \"0.0.0.0:80\"\ndata-dir = \"/d\"\n", &["migrate"]).unwrap();
     assert_eq!(value(&options, "data-dir"), of(&["/d"], "file"));
     assert!(options.command.get_arguments().all(|arg| arg.get_long() != Some("listen")));
+}
+
+#[test]
+fn doctor_reads_the_file_of_serve() {
+    let text = "data-dir = \"/d\"\nkeep-views-days = 90\nspool-max-mib = 2048\nlisten = \"0.0.0.0:80\"\n";
+    let options = options(text, &["doctor"]).unwrap();
+    for (option, expected) in [("data-dir", "/d"), ("keep-views-days", "90"), ("spool-max-mib", "2048")] {
+        assert_eq!(value(&options, option), of(&[expected], "file"), "{option}");
+    }
+}
+
+#[test]
+fn options_with_a_name_of_serve_mean_the_same_in_each_command_with_a_file() {
+    fn check(command: &Command, serve: &Command, checked: &mut usize) {
+        if command.get_arguments().any(|arg| arg.get_long() == Some(CONFIG)) {
+            for arg in command.get_arguments() {
+                let Some(own) = serve.get_arguments().find(|own| own.get_long() == arg.get_long()) else {
+                    continue;
+                };
+                assert_eq!(arg.get_env(), own.get_env(), "{} {:?}", command.get_name(), arg.get_long());
+                *checked += 1;
+            }
+        }
+        command.get_subcommands().for_each(|nested| check(nested, serve, checked));
+    }
+    let mut checked = 0;
+    check(&crate::command(), &serve(), &mut checked);
+    assert!(checked > 50, "{checked} options are shared");
+}
+
+#[test]
+fn file_that_serve_refuses_is_known_without_a_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("fieldvitals.toml");
+    for (text, expected) in [
+        ("drain = 5\n", ""),
+        ("tls-certificate = \"server.crt\"\n", "--tls-certificate needs --tls-key"),
+        ("alerts = \"/nowhere\"\n", "/nowhere"),
+        ("drian = 5\n", "did you mean `drain`?"),
+    ] {
+        std::fs::write(&file, text).unwrap();
+        let mistake = check_serve(&file).err().unwrap_or_default();
+        assert!(mistake.contains(expected) && mistake.is_empty() == expected.is_empty(), "{text}: {mistake}");
+    }
 }
 
 #[test]

@@ -54,12 +54,17 @@ pub(super) fn package(target: Target, binary: &Path, dist: &Path) -> Result<()> 
         target.debian()
     );
     write(&folder.join("DEBIAN/control"), control.as_bytes(), 0o644)?;
-    let file = dist.join(format!("fieldvitals_{version}_{}.deb", target.debian()));
+    let file = dist.join(file_name(target));
     run(Command::new("dpkg-deb")
         .args(["--root-owner-group", "-Zxz", "--build"])
         .arg(&folder)
         .arg(&file)
         .stdout(std::io::stderr()))
+}
+
+/// The name of the package's file.
+pub(super) fn file_name(target: Target) -> String {
+    format!("fieldvitals_{}_{}.deb", env!("CARGO_PKG_VERSION"), target.debian())
 }
 
 fn put(from: &Path, to: &Path, mode: u32) -> Result<()> {

@@ -35,6 +35,14 @@ impl Target {
         }
     }
 
+    /// The name of the architecture in Rust and in qemu.
+    pub(super) const fn architecture(self) -> &'static str {
+        match self {
+            Self::X86 => "x86_64",
+            Self::Arm => "aarch64",
+        }
+    }
+
     /// The name of the architecture in Debian and in images.
     pub(super) const fn debian(self) -> &'static str {
         match self {
@@ -44,23 +52,39 @@ impl Target {
     }
 }
 
+/// Crates whose tests run on the target too: the figures and the store depend on the processor, the rest does not.
+const TESTED: [&str; 2] = ["vitals", "fieldvitals-store-sqlite"];
+
 /// Builds the server with this collector embedded; returns the path of the binary.
 pub(super) fn build(target: Target, collector: &Path) -> Result<PathBuf> {
-    add(target)?;
-    let zig = zig()?;
     let triple = target.triple();
+    let mut build = zigbuild("zigbuild", target)?;
     say(format!("building the server for {triple}; it takes some minutes"));
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let path = std::env::join_paths(std::iter::once(zig.clone()).chain(std::env::split_paths(&path)))?;
-    let mut build = Command::new(zig.join("cargo-zigbuild"));
     build
-        .args(["zigbuild", "--release", "--package", "fieldvitals", "--target", triple])
-        .current_dir(root())
-        .env("PATH", path)
+        .args(["--release", "--package", "fieldvitals"])
         .env(COLLECTOR_DIR, collector.canonicalize().context("the collector was built and is gone")?)
         .stdout(std::io::stderr());
     run(&mut build)?;
     Ok(target_dir().join(triple).join("release/fieldvitals"))
+}
+
+/// Runs the tests of some crates on the target, under qemu.
+pub(super) fn test(target: Target, emulator: &Path) -> Result<()> {
+    let mut test = zigbuild("test", target)?;
+    say(format!("running tests of {} for {}", TESTED.join(" and "), target.triple()));
+    let runner = format!("CARGO_TARGET_{}_RUNNER", target.triple().to_uppercase().replace('-', "_"));
+    run(test.args(TESTED.iter().flat_map(|name| ["--package", name])).arg("--tests").env(runner, emulator))
+}
+
+/// A command of cargo for the target, with zig as compiler and linker of C.
+fn zigbuild(subcommand: &str, target: Target) -> Result<Command> {
+    add(target)?;
+    let zig = zig()?;
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let path = std::env::join_paths(std::iter::once(zig.clone()).chain(std::env::split_paths(&path)))?;
+    let mut command = Command::new(zig.join("cargo-zigbuild"));
+    command.args([subcommand, "--target", target.triple()]).current_dir(root()).env("PATH", path);
+    Ok(command)
 }
 
 /// Adds the standard library of a target, if missing.
