@@ -104,7 +104,7 @@ impl Site {
             filled.push_str("data-site");
             match part.split_once("KEY") {
                 Some((between, rest)) if between.len() <= BETWEEN_MAX => {
-                    filled.extend([between, &self.key, rest]);
+                    filled.extend([between, self.key.as_str(), rest]);
                 }
                 _ => filled.push_str(part),
             }
