@@ -1,4 +1,4 @@
-//! The page's own interface: `fieldvitals.navigate`, `tag`, `mark`, `consent` and `on`.
+//! The page's own interface: `fieldvitals.route`, `navigate`, `tag`, `mark`, `consent` and `on`.
 
 use crate::explain::{cut_characters, split, trim};
 use crate::names;
@@ -25,7 +25,8 @@ impl Collector {
         let (first, second) = (item(arguments, 0), item(arguments, 1));
         let name = spelled(first, Js::ITSELF);
         match named(item(call, 0), Js::ITSELF) {
-            names::NAVIGATE => self.named(name),
+            names::NAVIGATE => self.named(name, true),
+            names::ROUTE => self.named(name, false),
             names::TAG => self.tag(name, spelled(second, Js::ITSELF)),
             names::MARK => self.mark(name, number(item(call, 2), Js::ITSELF)),
             names::CONSENT => {

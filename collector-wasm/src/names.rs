@@ -70,6 +70,7 @@ names! {
     VISIBILITYCHANGE "visibilitychange",
     // The page's interface.
     NAVIGATE "navigate",
+    ROUTE "route",
     TAG "tag",
     MARK "mark",
     CONSENT "consent",

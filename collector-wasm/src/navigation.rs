@@ -10,6 +10,7 @@ use vitals::beacon::DROPPED_URL;
 use vitals::entry::Item;
 use vitals::limits::{CLICK_TO_MOVE_MS, ROUTE_BYTES_MAX, URL_BYTES_MAX};
 use vitals::metrics::views::Cause;
+use vitals::view::ViewId;
 
 /// Delay of a view's start after its click, in milliseconds. The click itself belongs to the view before.
 const AFTER_CLICK_MS: f64 = 0.001;
@@ -43,13 +44,14 @@ impl Collector {
         self.take(&Item::Moved { at, id: self.draw(at), url, route: 0 });
     }
 
-    /// Handles a route named by the page.
-    pub fn named(&mut self, route: String) {
+    /// Handles a route named by the page. It may begin a view if `begins`.
+    pub fn named(&mut self, route: String, begins: bool) {
         let at = now();
         self.moved(at);
         self.count();
         let route = self.texts.place(cut(route, ROUTE_BYTES_MAX));
-        self.take(&Item::Named { at, id: self.draw(at), route });
+        let id = if begins { self.draw(at) } else { ViewId::NONE };
+        self.take(&Item::Named { at, id, route });
     }
 
     /// Handles a soft-navigation entry. The browser reports it late; it names the interaction behind a navigation that

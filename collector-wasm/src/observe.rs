@@ -22,7 +22,7 @@ const SLICE_MS: f64 = 10.0;
 /// Number of observed entry types, from [`names::PAINT`] on: first the snippet's types, in the order of its kinds from 1
 /// on, then the module's own.
 const TYPES: i32 = 11;
-/// The kind of a name that the page has set. Its text is a route.
+/// The first kind of a name that the page has set. Its text is a route.
 const NAMED: f64 = 21.0;
 /// Number of types that the snippet observes already.
 const KNOWN: i32 = 8;
@@ -223,7 +223,7 @@ impl Collector {
         let mut texts = [0; TEXTS_MAX];
         let (mut number_slots, mut text_slots) = (numbers.iter_mut(), texts.iter_mut());
         let bytes_max =
-            if number(item(fields, 0), Js::ITSELF) == NAMED { ROUTE_BYTES_MAX } else { URL_BYTES_MAX };
+            if number(item(fields, 0), Js::ITSELF) >= NAMED { ROUTE_BYTES_MAX } else { URL_BYTES_MAX };
         for field in items(fields, Js::ITSELF) {
             // Of numbers and texts, only texts have a length.
             if get(field, names::LENGTH).exists() {

@@ -112,6 +112,8 @@ export interface Options {
 
 /** Begins to measure this page. A second call does nothing. */
 export function init(options: Options): void;
+/** Names the current page view. Never begins one. */
+export function route(route: string): void;
 /** Begins a page view of this route, or names the one that has just begun. */
 export function navigate(route: string): void;
 /** Sets a tag of the document. */

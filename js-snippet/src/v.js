@@ -171,10 +171,11 @@
   // The consent and the route count at once, other calls are kept for the module.
   let call = (name, args) => {
     page[name] = args[0];
-    if (name == "navigate") view(21, now(), "" + args[0]);
+    // Kind 21 for `navigate`, 22 for `route`, whose name has no sixth letter.
+    if (/te$/.test(name)) view(21 + !name[5], now(), "" + args[0]);
     else calls.push([name, args, now()]);
   };
-  "navigate tag mark consent on".split(" ").map((name) => (api[name] = safe((...args) => call(name, args))));
+  "navigate route tag mark consent on".split(" ").map((name) => (api[name] = safe((...args) => call(name, args))));
   const on = (type, run) => window.addEventListener(type, safe(run), true);
   const load = () =>
     //#region load

@@ -1,5 +1,6 @@
 //! Shared parts of the end-to-end tests: a real server process, a real browser, and waiting for conditions.
 
+pub mod apps;
 pub mod attack;
 pub mod authority;
 pub mod beacon;

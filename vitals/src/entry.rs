@@ -172,11 +172,11 @@ pub enum Item<T = String> {
     /// Kinds 17 to 20: details that explain a value.
     Detail(Detail<T>),
     /// Kind 21: the page named its route (`navigate`; at 0 `data-route`). Names the current view or begins a view
-    /// ([`crate::metrics::views`]).
+    /// ([`crate::metrics::views`]). Kind 22 (`route`) has the same fields, and begins no view.
     Named {
         /// Time of the naming.
         at: f64,
-        /// The id of the view, if the naming begins a view.
+        /// The id of the view, if the naming begins a view; [`ViewId::NONE`] for kind 22.
         id: ViewId,
         /// The route.
         route: T,
@@ -332,6 +332,7 @@ impl<T: Text> Item<T> {
             19 => Self::Detail(Detail::Shift { start: a, value: b, target: first }),
             20 => Self::Detail(Detail::Script { start: a, duration: b, script_duration: c, url: first }),
             21 => Self::Named { at: a, id: id?, route: own },
+            22 => Self::Named { at: a, id: ViewId::NONE, route: own },
             _ => return None,
         })
     }

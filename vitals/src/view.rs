@@ -12,6 +12,9 @@ use serde::{Deserialize, Serialize};
 pub struct ViewId([u8; 16]);
 
 impl ViewId {
+    /// The id of no view.
+    pub const NONE: Self = Self::new(0, 0);
+
     /// Makes the id of a view that starts at `start_ms` (UTC), with the low 74 bits of `random`.
     #[must_use]
     pub const fn new(start_ms: u64, random: u128) -> Self {

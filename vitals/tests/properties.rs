@@ -107,6 +107,7 @@ fn item() -> impl Strategy<Value = Item> {
         2 => (time(), view_id(), "[a-c]{0,1}/{0,2}", "[a-z]{0,1}")
             .prop_map(|(at, id, url, route)| Item::Moved { at, id, url, route }),
         2 => (time(), view_id(), "[a-z]{0,1}").prop_map(|(at, id, route)| Item::Named { at, id, route }),
+        1 => (time(), "[a-z]{0,1}").prop_map(|(at, route)| Item::Named { at, id: ViewId::NONE, route }),
         2 => time().prop_map(Item::SoftPaint),
         1 => time().prop_map(Item::Activation),
         2 => (time(), 0..200_u32).prop_map(|(at, count)| Item::InteractionCount { at, count: count.into() }),
@@ -216,6 +217,7 @@ fn wire(item: &Item) -> Json {
         Item::Activation(at) => json!([14, at]),
         Item::InteractionCount { at, count } => json!([15, count, at]),
         Item::Support(bits) => json!([16, bits]),
+        Item::Named { at, id: ViewId::NONE, route } => json!([22, at, FIRST.to_string(), route]),
         Item::Named { at, id, route } => json!([21, at, id.to_string(), route]),
         Item::Detail(Detail::Paint { start, request_start, response_end, target, url }) => {
             json!([17, start, request_start, response_end, target, url])
@@ -254,6 +256,9 @@ fn later(item: &Item, ms: f64, round: u32) -> Item {
         Item::RestorePaint(at) => Item::RestorePaint(at + ms),
         Item::Moved { at, id, url, route } => {
             Item::Moved { at: at + ms, id: view(*id), url: url.clone(), route: route.clone() }
+        }
+        Item::Named { at, id: ViewId::NONE, route } => {
+            Item::Named { at: at + ms, id: ViewId::NONE, route: route.clone() }
         }
         Item::Named { at, id, route } => Item::Named { at: at + ms, id: view(*id), route: route.clone() },
         Item::SoftPaint(at) => Item::SoftPaint(at + ms),

@@ -119,7 +119,7 @@ fn model(items: &[Item]) -> Vec<Seen> {
             Kind::Name => {
                 let moved_last = view.events.last().is_some_and(|event| event.0 == Kind::Move);
                 let never_named = view.load && view.events.is_empty();
-                loading || early || moved_last || (never_named && untouched)
+                step.id == ViewId::NONE || loading || early || moved_last || (never_named && untouched)
             }
         };
         if absorbed {
@@ -170,7 +170,7 @@ fn steps(items: &[Item]) -> Vec<Step> {
             Item::Named { at, id, route } => (at, id, Kind::Name, route.as_str()),
             _ => continue,
         };
-        if let Some(known) = steps.iter_mut().find(|step| step.id == *id) {
+        if let Some(known) = steps.iter_mut().find(|step| step.id == *id && *id != ViewId::NONE) {
             known.at = known.at.max(*at);
             known.clicked = known.clicked.min(*at);
             if known.text.is_empty() && !text.is_empty() {
@@ -184,7 +184,8 @@ fn steps(items: &[Item]) -> Vec<Step> {
     let order = |kind: Kind| [Kind::Restore, Kind::Move, Kind::Name].iter().position(|&one| one == kind);
     steps.sort_by(|one, other| {
         let times = one.at.total_cmp(&other.at);
-        times.then(order(one.kind).cmp(&order(other.kind))).then(one.id.cmp(&other.id))
+        let kinds = order(one.kind).cmp(&order(other.kind));
+        times.then(kinds).then(one.id.cmp(&other.id)).then(one.text.cmp(&other.text))
     });
     steps
 }
@@ -229,18 +230,20 @@ fn navigation() -> impl Strategy<Value = Item> {
     })
 }
 
-/// A change; the caller sets its id.
+/// A change; the caller sets its id, if it has one.
 fn change() -> impl Strategy<Value = Item> {
     prop_oneof![
         1 => time().prop_map(|at| Item::Restore { at, id: FIRST }),
         5 => (time(), page()).prop_map(|(at, url)| Item::Moved { at, id: FIRST, url, route: String::new() }),
         5 => (time(), route()).prop_map(|(at, route)| Item::Named { at, id: FIRST, route }),
+        3 => (time(), route()).prop_map(|(at, route)| Item::Named { at, id: ViewId::NONE, route }),
     ]
 }
 
 fn with_id(mut item: Item, number: usize) -> Item {
     if let Item::Restore { id: own, .. } | Item::Moved { id: own, .. } | Item::Named { id: own, .. } =
         &mut item
+        && *own != ViewId::NONE
     {
         *own = id(number as u64 + 1);
     }
@@ -258,6 +261,7 @@ fn facts() -> impl Strategy<Value = Vec<Item>> {
             // The browser reports afterwards which click caused it.
             if let (Some(quarters), Item::Moved { at, id, .. } | Item::Named { at, id, .. }) =
                 (retold, &change)
+                && *id != ViewId::NONE
             {
                 let at = (at - f64::from(quarters) * 250.0).max(0.0) + 0.001;
                 let blank = String::new();

@@ -19,6 +19,7 @@ mod mutants;
 mod npm;
 mod postgres;
 mod programs;
+mod recipes;
 mod room;
 mod run;
 mod serve;

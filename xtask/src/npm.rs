@@ -32,6 +32,7 @@ const END: (&str, &str) = (
     "})();\n",
     "};\n\
      const call = (name) => (...args) => window.fieldvitals?.[name]?.(...args);\n\
+     export const route = call(\"route\");\n\
      export const navigate = call(\"navigate\");\n\
      export const tag = call(\"tag\");\n\
      export const mark = call(\"mark\");\n\
@@ -43,10 +44,11 @@ const END: (&str, &str) = (
 const TOOLS: [&str; 2] = ["vite@8", "typescript@5"];
 
 const PAGE: &str = "<!doctype html><title>t</title><script type=\"module\" src=\"/main.ts\"></script>\n";
-const MAIN: &str = "import { init, navigate, on, type Value } from \"fieldvitals\";\n\
+const MAIN: &str = "import { init, navigate, on, route, type Value } from \"fieldvitals\";\n\
     init({ site: \"KEY\", host: \"https://vitals.example\", sample: 0.5, tags: { plan: \"free\" },\n\
     \x20      beforeSend: (url) => (url.includes(\"/private\") ? null : url) });\n\
     navigate(\"/product/:id\");\n\
+    route(\"/product/:id\");\n\
     on(\"LCP\", (value: Value) => console.log(value.rating));\n";
 /// Calls that must fail the type check.
 const WRONG: [&str; 3] = ["init({ site: \"KEY\" });", "on(\"XYZ\", () => {});", "navigate(7);"];

@@ -2,7 +2,7 @@
 
 use crate::programs::{self, Programs, TestProgram};
 use crate::run::{cargo, find_program, run, say, seconds, succeeds_within};
-use crate::{browsers, clients, deny, duckdb, npm, postgres, room, size, tidy, toolchain};
+use crate::{browsers, clients, deny, duckdb, npm, postgres, recipes, room, size, tidy, toolchain};
 use anyhow::{Context as _, Result, anyhow, bail};
 use clap::ValueEnum;
 use std::collections::VecDeque;
@@ -35,8 +35,11 @@ pub(crate) enum Part {
     /// The end-to-end tests of the dashboard in Firefox. Not among the parts that run without a name, because `e2e` runs
     /// them in Chromium.
     Firefox,
+    /// The recipes of docs/recipes.md in apps of their frameworks. Runs by name only.
+    Recipes,
 }
 
+/// The parts that run without a name.
 const ALL: [Part; 9] = [
     Part::Tidy,
     Part::Fmt,
@@ -62,6 +65,7 @@ impl Part {
             Self::E2e => "e2e",
             Self::Browsers => "browsers",
             Self::Firefox => "firefox",
+            Self::Recipes => "recipes",
         }
     }
 
@@ -143,6 +147,18 @@ impl Part {
                     command
                 }))
             }
+            Self::Recipes => {
+                toolchain::program("chromium", "chromium")?;
+                toolchain::program("chromedriver", "chromium-driver")?;
+                let apps = recipes::build()?;
+                let programs = tests.select(|program| program.has(E2E, RECIPES))?;
+                let server = tests.programs()?.server.clone();
+                tests.run(programs.iter().map(|program| {
+                    let mut command = program.command();
+                    command.env("FIELDVITALS_BIN", &server).env("FIELDVITALS_RECIPES", &apps);
+                    command
+                }))
+            }
         }
     }
 }
@@ -155,6 +171,8 @@ const E2E: &str = "fieldvitals-tests";
 const BROWSERS: &str = "browsers";
 /// Its test programs of the dashboard.
 const DASHBOARD: [&str; 3] = ["charts", "dashboard", "managing"];
+/// Its test program with apps of frameworks.
+const RECIPES: &str = "recipes";
 
 /// Returns the command for the examples in documentation. `--workspace` keeps the features of the other tests.
 fn cargo_doc_tests() -> Command {
@@ -163,7 +181,7 @@ fn cargo_doc_tests() -> Command {
     command
 }
 
-/// Runs one part, or all; stops at the first that fails, and names it. The arguments are those of `browsers`.
+/// Runs one part, or [`ALL`]; stops at the first that fails, and names it. The arguments are those of `browsers`.
 pub(crate) fn test(only: Option<Part>, random: bool, arguments: &[String]) -> Result<()> {
     if !arguments.is_empty() && only != Some(Part::Browsers) {
         bail!("{} belongs to `cargo xtask test browsers`", arguments.join(" "));
@@ -178,8 +196,7 @@ pub(crate) fn test(only: Option<Part>, random: bool, arguments: &[String]) -> Re
     }
     let mut durations = Vec::new();
     let mut result = Ok(());
-    let parts = only.map_or_else(|| ALL.to_vec(), |part| vec![part]);
-    for part in parts {
+    for part in only.map_or_else(|| ALL.to_vec(), |part| vec![part]) {
         say(format!("===== {} =====", part.name()));
         let part_started = Instant::now();
         result =

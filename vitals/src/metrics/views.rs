@@ -8,7 +8,7 @@
 //! - An *early* move is a redirect: the view continues under the new URL. Any other move begins a view.
 //! - A name names the current view in four cases: the document is still loading; the last move of the view has no name
 //!   yet; the name is early; the first view has neither a name nor an input. Any other name begins a view under the
-//!   same URL.
+//!   same URL, unless it has no id ([`ViewId::NONE`]): then it always names the current view.
 //!
 //! A change is early if no input precedes it in its view, and it occurs at most [`limits::REDIRECT_MS`] after the view
 //! has settled. A load settles when the document is complete (or activated, if that is later). Other views settle at
@@ -24,6 +24,7 @@ use crate::entry::Text;
 use crate::limits;
 use crate::metric::plausible;
 use crate::view::ViewId;
+use core::cmp::Ordering;
 
 /// The cause of a page view.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -89,14 +90,20 @@ impl<T: Text> Change<T> {
         Self { at, start: at, id, restored, url, route, detached: false, elsewhere: false }
     }
 
-    /// Orders by time. At the same time, a name follows the move that it names.
+    /// Orders by time. At the same time, a name follows the move that it names. Names without an id are ordered by
+    /// their texts, so that the order of their arrival does not matter.
     fn precedes(&self, other: &Self) -> bool {
         // Iterators compare bytes in a loop. Arrays would be compared as large integers, in many bytes of the module.
         let key = |change: &Self| (u8::from(!change.restored) << 1) | u8::from(change.url.is_blank());
         let (one, two) = (key(self), key(other));
         self.at < other.at
             || (self.at == other.at
-                && (one < two || (one == two && self.id.as_bytes().iter().lt(other.id.as_bytes().iter()))))
+                && (one < two
+                    || (one == two
+                        && match self.id.as_bytes().iter().cmp(other.id.as_bytes().iter()) {
+                            Ordering::Equal => self.route < other.route,
+                            order => order.is_lt(),
+                        })))
     }
 
     fn names(&self) -> bool {
@@ -188,7 +195,8 @@ impl<T: Text> Views<T> {
         if self.dropped_from <= new.at && self.later.first().is_some_and(|oldest| new.at < oldest.start) {
             return;
         }
-        if let Some(place) = self.changes.iter().position(|known| known.id == new.id) {
+        let again = |known: &Change<T>| known.id == new.id && new.id != ViewId::NONE;
+        if let Some(place) = self.changes.iter().position(again) {
             if let Some(known) = self.changes.get(place) {
                 new.merge(known);
             }
@@ -253,7 +261,8 @@ impl<T: Text> Views<T> {
                 }
             }
             if !begins && change.names() {
-                begins = !(early
+                begins = !(change.id == ViewId::NONE
+                    || early
                     || at <= loading_until
                     || view.naming == Naming::Moved
                     || (quiet && view.naming == Naming::Fresh));

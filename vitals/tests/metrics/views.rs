@@ -287,6 +287,34 @@ fn wizard_that_names_its_steps_makes_views() {
 }
 
 #[test]
+fn name_without_an_id_names_the_current_view_and_begins_none() {
+    let route = |at: f64, route: &str| Item::Named { at, id: ViewId::NONE, route: route.to_owned() };
+    // Late, after an input, and again.
+    let first =
+        [named(0.0, 1, "/"), Item::Input(50_000.0), route(60_000.0, "/home"), route(61_000.0, "/home")];
+    assert_eq!(known(&first), [view(0, "", "/home")]);
+    let moved = [&first[..], &[to(70_000.0, 2, CART), route(90_000.0, "/cart")]].concat();
+    let two = [view(0, "", "/home"), view(2, CART, "/cart")];
+    assert_eq!(known(&moved), two);
+    // A query changes the URL and no path.
+    let query =
+        [&moved[..], &[Item::Input(95_000.0), to(95_001.0, 3, CART), route(95_002.0, "/cart")]].concat();
+    assert_eq!(known(&query), two);
+    let unnamed = [&moved[..], &[route(96_000.0, "")]].concat();
+    assert_eq!(known(&unnamed), [view(0, "", "/home"), view(2, CART, "")]);
+    let restored = [&moved[..], &[restore(99_000.0, 3), route(120_000.0, "/:page")]].concat();
+    assert_eq!(known(&restored)[2..], [view(3, CART, "/:page")]);
+}
+
+#[test]
+fn names_without_an_id_past_the_bound_leave_the_last_one() {
+    let route =
+        |number: usize| Item::Named { at: number as f64, id: ViewId::NONE, route: format!("/{number}") };
+    let items: Vec<Item> = (0..3 * CHANGES_MAX).map(route).collect();
+    assert_eq!(known(&items), [view(0, "", &format!("/{}", 3 * CHANGES_MAX - 1))]);
+}
+
+#[test]
 fn restored_view_keeps_the_name_of_its_page() {
     let left = [to(10_000.0, 1, CART), named(10_000.5, 2, "/cart"), restore(50_000.0, 3)];
     assert_eq!(known(&left)[2], view(3, CART, "/cart"));
