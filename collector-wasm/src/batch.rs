@@ -2,7 +2,10 @@
 
 use crate::context::{cpu, memory};
 use crate::names;
-use crate::page::{Js, call_with, fail, get, is, now, number, some_number, string, text, tree, written};
+use crate::page::{
+    Js, call_with, cut, fail, get, is, item, keep, now, number, parts, place, put_text, release, same,
+    some_number, text, tree, written,
+};
 use crate::state::Collector;
 use vitals::beacon::write;
 use vitals::beacon::{DROPPED_URL, Wire};
@@ -14,9 +17,9 @@ use vitals::view::{Device, ViewId, Viewport};
 #[derive(Default)]
 pub struct Batch {
     /// The page views of the last report, as JSON.
-    reported: Vec<String>,
-    /// Marks set by the page, by view.
-    pub marks: Vec<(ViewId, String, Value)>,
+    reported: Vec<Js>,
+    /// Marks set by the page, by view, with the places of their names.
+    pub marks: Vec<(ViewId, u32, Value)>,
 }
 
 impl Collector {
@@ -34,7 +37,7 @@ impl Collector {
 
     /// Whether page views may be sent. Sends nothing if the page's hook dropped the document's URL.
     pub fn may_send(&self) -> bool {
-        self.consent.may_send() && !self.url.is_empty()
+        self.consent.may_send() && self.url != 0
     }
 
     /// The bodies that a report would send now. The last report stays as it is.
@@ -58,13 +61,14 @@ impl Collector {
                 (view.engaged, view.first_input_ms) = (None, None);
             }
             let id = view.id.text();
-            let value = tree(&write::view(view, &id, &self.batch.marks, &|place| self.texts.text(*place)));
+            let value = tree(parts(&write::view(view, &id, &self.batch.marks)));
             self.tell_listeners(view, &id);
-            let json = string(written(value));
-            if json.is_empty() || self.texts.text(view.url.unwrap_or_default()) == DROPPED_URL {
+            let json = written(value);
+            let url = item(Js::TEXTS, view.url.unwrap_or_default() as i32);
+            if !json.exists() || same(url, put_text(DROPPED_URL)) {
                 continue;
             }
-            if !self.batch.reported.contains(&json) {
+            if !self.batch.reported.iter().any(|known| same(*known, json)) {
                 news.push(value);
             }
             all.push(json);
@@ -72,7 +76,12 @@ impl Collector {
         let mut bodies = Vec::new();
         self.bodies(&news, &mut bodies);
         if told {
-            self.batch.reported = all;
+            for json in std::mem::take(&mut self.batch.reported) {
+                release(json);
+            }
+            for json in all {
+                self.batch.reported.push(keep(json));
+            }
         }
         bodies
     }
@@ -85,7 +94,7 @@ impl Collector {
         let body = self.body(views);
         if let Some((first, second)) = views.split_at_checked(views.len() / 2)
             && views.len() > 1
-            && string(body).len() > BODY_BYTES_MAX
+            && !same(cut(body, BODY_BYTES_MAX as i32), body)
         {
             self.bodies(first, bodies);
             self.bodies(second, bodies);
@@ -98,19 +107,19 @@ impl Collector {
     fn body(&mut self, views: &[Js]) -> Js {
         self.seq += 1;
         let network = get(Js::NAVIGATOR, names::CONNECTION);
-        let (connection, release) = (text(network, names::EFFECTIVE_TYPE), Self::release());
+        let connection = text(network, names::EFFECTIVE_TYPE);
         let told = !self.consent.quiet;
         let wire = Wire {
-            site: &self.options.site,
+            site: self.options.site.into(),
             seq: self.seq,
-            url: &self.url,
-            route: "",
+            url: self.url.into(),
+            route: 0.into(),
             device: Some(device()),
-            connection: &connection,
+            connection: place(connection).into(),
             rtt_ms: some_number(network, names::RTT).filter(|_| told),
             memory: memory().filter(|_| told),
             cpu: cpu().filter(|_| told),
-            release: &release,
+            release: place(release_name()).into(),
             viewport: Some(viewport()),
             tags: if self.consent.quiet { &[] } else { &self.tags },
             sample: Some(self.options.share()),
@@ -118,22 +127,22 @@ impl Collector {
             webdriver: is(Js::NAVIGATOR, names::WEBDRIVER),
             views: Vec::new(),
         };
-        let beacon = tree(&wire.json());
-        let list = call_with(beacon, names::GET, names::VIEWS);
+        let beacon = tree(parts(&wire.json()));
+        let list = get(beacon, names::VIEWS);
         for view in views {
             call_with(list, names::PUSH, *view);
         }
         written(beacon)
     }
+}
 
-    /// The release of the script tag; otherwise the page's first `<meta name="release">`.
-    fn release() -> String {
-        let named = text(Js::DATA, names::RELEASE);
-        if named.is_empty() {
-            text(call_with(Js::DOCUMENT, names::QUERY_SELECTOR, names::META_RELEASE), names::CONTENT)
-        } else {
-            named
-        }
+/// The release of the script tag; otherwise the page's first `<meta name="release">`.
+fn release_name() -> Js {
+    let named = text(Js::DATA, names::RELEASE);
+    if named.exists() {
+        named
+    } else {
+        text(call_with(Js::DOCUMENT, names::QUERY_SELECTOR, names::META_RELEASE), names::CONTENT)
     }
 }
 

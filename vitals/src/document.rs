@@ -134,7 +134,7 @@ impl<T: Text> Document<T> {
         // A clock without a value counts as 0.
         let now = if now.is_nan() { 0.0 } else { now };
         let later = self.later();
-        let mut views = Vec::with_capacity(later.len().saturating_add(1));
+        let mut views = Vec::new();
         views.push(self.first_view(now));
         let mut rest = later;
         while let Some((view, after)) = rest.split_first() {

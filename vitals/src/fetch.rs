@@ -9,6 +9,7 @@ use crate::metrics::lifecycle::Span;
 use crate::metrics::views::Cause;
 use crate::view::names;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 names! {
     /// The protocol of the connection.
@@ -132,8 +133,8 @@ pub type Edges = [f64; PARTS.len() - 1];
 pub struct TtfbCause<T = String> {
     /// The durations of [`PARTS`] in milliseconds. They sum to TTFB, except for rounding to microseconds.
     pub parts_ms: Option<[f64; PARTS.len()]>,
-    /// The conditions of the fetch.
-    pub fetch: Fetch<T>,
+    /// The conditions of the fetch. Shared, because code that copies lists would be 1 % of the wasm module.
+    pub fetch: Arc<Fetch<T>>,
 }
 
 /// The fetch of a document.
@@ -142,7 +143,7 @@ pub struct Fetched<T> {
     /// `workerStart` (0 without a service worker), `fetchStart`, `domainLookupStart`, `connectStart`, `connectEnd`.
     pub edges: Edges,
     /// The other conditions.
-    pub fetch: Fetch<T>,
+    pub fetch: Arc<Fetch<T>>,
 }
 
 impl<T: Text> Fetched<T> {

@@ -80,7 +80,7 @@ impl Facts {
 
     /// Returns the number of facts before this fact.
     fn place(&self, at: f64, number: f64) -> usize {
-        self.0.partition_point(|&[other, its]| other < at || (other == at && its < number))
+        self.0.iter().take_while(|&&[other, its]| other < at || (other == at && its < number)).count()
     }
 
     /// Replaces all facts.
