@@ -3,7 +3,7 @@
 use crate::context::{cpu, memory};
 use crate::names;
 use crate::page::{
-    Js, call_with, cut, fail, get, is, item, keep, now, number, parts, place, put_text, release, same,
+    Js, call_with, cut, fail, get, hold, is, item, list, now, number, parts, place, put_text, same,
     some_number, text, tree, written,
 };
 use crate::state::Collector;
@@ -11,13 +11,12 @@ use vitals::beacon::write;
 use vitals::beacon::{DROPPED_URL, Wire};
 use vitals::limits::BODY_BYTES_MAX;
 use vitals::metric::Value;
+use vitals::snapshot::Snapshot;
 use vitals::view::{Device, ViewId, Viewport};
 
-/// The last report, and the page's marks.
+/// The page's marks.
 #[derive(Default)]
 pub struct Batch {
-    /// The page views of the last report, as JSON.
-    reported: Vec<Js>,
     /// Marks set by the page, by view, with the places of their names.
     pub marks: Vec<(ViewId, u32, Value)>,
 }
@@ -47,14 +46,13 @@ impl Collector {
 
     /// The bodies of the views that differ from the last report. With `told`, these views become the last report.
     fn news(&mut self, told: bool) -> Vec<Js> {
-        let mut all = Vec::new();
+        let all = list();
         let mut news = Vec::new();
         self.read_fetch();
         let mut views = self.document.snapshots(now());
-        let is_there = |id: &ViewId| views.iter().any(|view| view.id == *id);
-        self.batch.marks.retain(|(id, ..)| is_there(id));
+        forget_others(&mut self.batch.marks, &views, |(id, ..)| *id);
         for listener in &mut self.listeners {
-            listener.told.retain(|(id, _)| is_there(id));
+            forget_others(&mut listener.told, &views, |(id, _)| *id);
         }
         for view in &mut views {
             if self.consent.quiet {
@@ -68,20 +66,15 @@ impl Collector {
             if !json.exists() || same(url, put_text(DROPPED_URL)) {
                 continue;
             }
-            if !self.batch.reported.iter().any(|known| same(*known, json)) {
+            if !is(call_with(Js::REPORTED, names::INCLUDES, json), Js::ITSELF) {
                 news.push(value);
             }
-            all.push(json);
+            call_with(all, names::PUSH, json);
         }
         let mut bodies = Vec::new();
         self.bodies(&news, &mut bodies);
         if told {
-            for json in std::mem::take(&mut self.batch.reported) {
-                release(json);
-            }
-            for json in all {
-                self.batch.reported.push(keep(json));
-            }
+            hold(Js::REPORTED, all);
         }
         bodies
     }
@@ -133,6 +126,18 @@ impl Collector {
             call_with(list, names::PUSH, *view);
         }
         written(beacon)
+    }
+}
+
+/// Removes the items of views that the document no longer keeps. Takes fewer bytes of the module than `retain`.
+fn forget_others<T>(items: &mut Vec<T>, views: &[Snapshot<u32>], id: fn(&T) -> ViewId) {
+    let mut place = 0;
+    while let Some(id) = items.get(place).map(id) {
+        if views.iter().any(|view| view.id == id) {
+            place += 1;
+        } else {
+            items.remove(place);
+        }
     }
 }
 

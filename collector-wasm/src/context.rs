@@ -16,7 +16,7 @@ impl Collector {
         }
         let entry = item(call_with(Js::PERFORMANCE, names::GET_ENTRIES_BY_TYPE, names::NAVIGATION), 0);
         self.is_fetch_read = entry.exists();
-        let edges: Edges = [0, 1, 2, 3, 4].map(|edge| number(entry, names::WORKER_START.plus(edge)));
+        let edges: Edges = std::array::from_fn(|edge| number(entry, names::WORKER_START.plus(edge as i32)));
         let encoded_bytes = number(entry, names::ENCODED_BODY_SIZE);
         let mut server_timings = Vec::new();
         for timing in items(entry, names::SERVER_TIMING) {

@@ -185,8 +185,8 @@ impl Collector {
     pub fn ask(&mut self) {
         let entry = item(call_with(Js::PERFORMANCE, names::GET_ENTRIES_BY_TYPE, names::NAVIGATION), 0);
         if entry.exists() {
-            let mut numbers =
-                [0, 1, 2, 3, 4, 5].map(|place| number(entry, names::RESPONSE_START.plus(place)));
+            let mut numbers: [f64; NUMBERS_MAX] =
+                std::array::from_fn(|place| number(entry, names::RESPONSE_START.plus(place as i32)));
             numbers[NAVIGATION_TYPE] = match named(entry, names::TYPE) {
                 _ if is(get_by(names::DOCUMENT_CLASS, Js::DOCUMENT, names::WAS_DISCARDED), Js::ITSELF) => {
                     RESTORE

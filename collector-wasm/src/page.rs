@@ -66,6 +66,8 @@ extern "C" {
     pub fn create(class: Js, argument: Js) -> Js;
     /// Creates an empty object.
     pub fn object() -> Js;
+    /// Creates an empty list.
+    pub fn list() -> Js;
     /// A text as a value.
     #[wasm_bindgen(js_name = put)]
     pub fn put_text(text: &str) -> Js;

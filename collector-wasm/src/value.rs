@@ -43,8 +43,10 @@ impl Js {
     pub const HERE: Self = Self(14);
     /// The URL of the image of the last largest paint.
     pub const PAINT_URL: Self = Self(15);
+    /// The page views of the last report, as JSON.
+    pub const REPORTED: Self = Self(16);
     /// The number of the first of the [`names`](crate::names).
-    pub const NAMES: i32 = 16;
+    pub const NAMES: i32 = 17;
 
     /// The value of this number.
     pub const fn numbered(number: i32) -> Self {

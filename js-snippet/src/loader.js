@@ -2,9 +2,9 @@
 // file to the glue of wasm-bindgen. `start`, `take` and `__wbg_…` belong to the module. The module imports the functions
 // from `guard` to `callback` (collector-wasm/src/page.rs).
 //
-// Four things must be JavaScript: a guard around every function that the browser calls, access to values with caught
-// exceptions, the history of browsers without a Navigation API, and JSON. If the module does not start, the snippet
-// goes on queueing, and the server measures.
+// Five things must be JavaScript: a guard around every function that the browser calls, access to values with caught
+// exceptions, the texts of facts, the history of browsers without a Navigation API, and JSON. If the module does not
+// start, the snippet goes on queueing, and the server measures.
 //
 // Names that begin with an underscore are the snippet's.
 
@@ -87,6 +87,7 @@ const text = (object, key) => {
   return putText(typeof value == "string" && value);
 };
 const spelled = (object, key) => putText(caught(() => "" + at(object, key)));
+// The first group of a regular expression.
 const matched = (text, pattern) => putText(caught(() => values[text].match(new RegExp(values[pattern], "su"))[1]));
 const cut = (text, bytes) =>
   putText(caught(() => values[text].slice(0, encoder.encodeInto(values[text], new Uint8Array(bytes)).read)));
@@ -105,6 +106,7 @@ const call = (object, key, first, second) =>
   );
 const create = (class_, argument) => put(caught(() => new window[values[class_]](values[argument])));
 const object = () => put({});
+const list = () => put([]);
 const value = (number) => values[number];
 const hold = (place, value) => {
   values[place] = values[value];
@@ -170,7 +172,7 @@ const begin = (page, tag, endpoint, id, url, here, observer, hidden, out, queue,
     const { consent, _seq: seq } = shared;
     const snippet = { id, url, here, queue, calls, observer, hidden, out, consent, seq, pageUrl };
     endpoint = new URL(endpoint, document.baseURI).href;
-    values = [, true, false, window, document, performance, navigator, snippet, data, endpoint, , , , texts, , ,];
+    values = [, true, false, window, document, performance, navigator, snippet, data, endpoint, , , , texts, , , [],];
     start();
   })();
   // Nothing was taken over.

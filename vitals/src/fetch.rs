@@ -158,22 +158,17 @@ impl<T: Text> Fetched<T> {
         }
         let parts_ms = values.get(Metric::Ttfb).map(|ttfb| {
             let ttfb = ttfb.number(Metric::Ttfb);
-            let mut edges = self.edges;
+            let [worker, fetch, domain, connect, connected] = self.edges;
             // Without a service worker, no part lies between redirects and the fetch.
-            if let [worker, fetch, ..] = &mut edges
-                && (worker.is_nan() || *worker <= 0.0)
-            {
-                *worker = *fetch;
-            }
+            let worker = if worker > 0.0 { worker } else { fetch };
             let mut from = 0.0_f64;
-            let mut parts = [0.0; PARTS.len()];
-            for (part, edge) in parts.iter_mut().zip(edges.into_iter().chain([f64::INFINITY])) {
+            [worker, fetch, domain, connect, connected, f64::INFINITY].map(|edge| {
                 // `f64::max` ignores NaN.
                 let to = span.since_start(edge).max(from).min(ttfb);
-                *part = micros(to - from);
+                let part = micros(to - from);
                 from = to;
-            }
-            parts
+                part
+            })
         });
         Some(TtfbCause { parts_ms, fetch: self.fetch.clone() })
     }

@@ -1,9 +1,9 @@
 //! Wire format v1: written, read back, kept in part, refused.
 
+use std::sync::Arc;
 use vitals::attribution::{Attribution, ClsCause, InpCause, LcpCause, LoadState};
 use vitals::beacon::{Beacon, Content, DecodeError, Dropped, Field, Mark, Wire, decode, errors, write};
 use vitals::entry::{Event, Item, Navigation};
-use std::sync::Arc;
 use vitals::fetch::{Confidence, ConfidenceLevel, Delivery, Fetch, ServerTiming, TtfbCause};
 use vitals::limits;
 use vitals::metric::{Metric, Value, Values};
@@ -46,7 +46,10 @@ fn snapshot() -> Snapshot {
                 value: 0.05,
                 load_state: LoadState::Loading,
             }),
-            ttfb: Some(TtfbCause { parts_ms: Some([1.0, 0.0, 2.5, 4.0, 8.0, 16.125]), fetch: fetch().into() }),
+            ttfb: Some(TtfbCause {
+                parts_ms: Some([1.0, 0.0, 2.5, 4.0, 8.0, 16.125]),
+                fetch: fetch().into(),
+            }),
         },
         engaged: Some(true),
         first_input_ms: Some(9_000_000.5),

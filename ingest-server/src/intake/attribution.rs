@@ -3,8 +3,8 @@
 use super::page_url::PageUrl;
 use super::scrub::{REDACTED, is_email, label, word};
 use crate::limits;
-use vitals::attribution::{Attribution, ClsCause, InpCause, LcpCause};
 use std::sync::Arc;
+use vitals::attribution::{Attribution, ClsCause, InpCause, LcpCause};
 use vitals::fetch::{Fetch, ServerTiming, TtfbCause};
 
 /// Scrubs the attribution of a page view and limits its texts: selectors keep only selector characters, URLs lose

@@ -80,9 +80,21 @@ impl<'a> Json<'a> {
         }
     }
 
+    /// Adds a text of a page view, unless it is empty or absent.
+    #[inline(never)]
+    fn given<T: Text>(&mut self, name: &'a str, text: Option<&'a T>) {
+        self.text(name, text.map_or(Written::default(), Text::written));
+    }
+
+    /// Adds a text of ours, unless it is empty.
+    #[inline(never)]
+    fn own(&mut self, name: &'a str, characters: &'a str) {
+        self.text(name, characters.into());
+    }
+
     /// Adds one of the names of an enumeration, unless it is absent.
     fn class<T>(&mut self, name: &'a str, class: Option<T>, text: fn(T) -> &'static str) {
-        self.text(name, class.map_or("", text).into());
+        self.own(name, class.map_or("", text));
     }
 
     #[inline(never)]
@@ -270,9 +282,8 @@ impl<'a, T: Text> Wire<'a, T> {
         if let Some(rtt) = self.rtt_ms {
             beacon.number("rtt", rtt);
         }
-        for (name, tier) in [("memory", self.memory), ("cpu", self.cpu)] {
-            beacon.class(name, tier, Tier::name);
-        }
+        beacon.class("memory", self.memory, Tier::name);
+        beacon.class("cpu", self.cpu, Tier::name);
         beacon.text("release", self.release);
         beacon.class("viewport", self.viewport, Viewport::name);
         let tags = beacon.begin("tags", Kind::Object);
@@ -307,10 +318,9 @@ pub fn view<'a, T: Text>(
 ) -> Json<'a> {
     let mut view = Json::default();
     view.mark(Kind::Object);
-    view.text("id", id.into());
-    for (name, value) in [("url", &snapshot.url), ("route", &snapshot.route)] {
-        view.text(name, value.as_ref().map_or(Written::default(), Text::written));
-    }
+    view.own("id", id);
+    view.given("url", snapshot.url.as_ref());
+    view.given("route", snapshot.route.as_ref());
     view.class("nav", snapshot.navigation_type, NavigationType::name);
     view.begin("values", Kind::Object);
     for (metric, value) in snapshot.values.iter() {
@@ -322,11 +332,10 @@ pub fn view<'a, T: Text>(
         view.number("tbt", tbt.number(Metric::Tti));
     }
     let attribution = view.begin("attribution", Kind::Object);
-    for (name, metric) in
-        [("lcp", Metric::Lcp), ("inp", Metric::Inp), ("cls", Metric::Cls), ("ttfb", Metric::Ttfb)]
-    {
-        cause(&mut view, name, metric, &snapshot.attribution);
-    }
+    cause(&mut view, "lcp", Metric::Lcp, &snapshot.attribution);
+    cause(&mut view, "inp", Metric::Inp, &snapshot.attribution);
+    cause(&mut view, "cls", Metric::Cls, &snapshot.attribution);
+    cause(&mut view, "ttfb", Metric::Ttfb, &snapshot.attribution);
     view.end_unless_empty(attribution);
     if let Some(engaged) = snapshot.engaged {
         view.whole("engaged", Kind::Flag, engaged.into());
@@ -355,10 +364,10 @@ pub fn told<'a, T: Text>(
 ) -> Json<'a> {
     let mut told = Json::default();
     told.mark(Kind::Object);
-    told.text("name", metric.name().into());
+    told.own("name", metric.name());
     told.number("value", value.number(metric));
-    told.text("rating", metric.rate(value).name().into());
-    told.text("id", id.into());
+    told.own("rating", metric.rate(value).name());
+    told.own("id", id);
     told.class("navigationType", snapshot.navigation_type, NavigationType::name);
     cause(&mut told, "attribution", metric, &snapshot.attribution);
     told.end();
@@ -372,26 +381,26 @@ fn cause<'a, T: Text>(json: &mut Json<'a>, name: &'a str, metric: Metric, attrib
     let Attribution { lcp, inp, cls, ttfb } = attribution;
     match (metric, lcp, inp, cls, ttfb) {
         (Metric::Lcp, Some(lcp), ..) => {
-            json.text("target", lcp.target.written());
-            json.text("url", lcp.url.written());
+            json.given("target", Some(&lcp.target));
+            json.given("url", Some(&lcp.url));
             json.numbers("parts", &lcp.parts_ms);
         }
         (Metric::Inp, _, Some(inp), ..) => {
-            json.text("target", inp.target.written());
-            json.text("event", inp.event.written());
+            json.given("target", Some(&inp.target));
+            json.given("event", Some(&inp.event));
             json.number("at", inp.at_ms);
             json.numbers("parts", &inp.parts_ms);
-            json.text("script", inp.script.written());
+            json.given("script", Some(&inp.script));
             if inp.script_ms > 0.0 {
                 json.number("script_ms", inp.script_ms);
             }
-            json.text("load", inp.load_state.name().into());
+            json.own("load", inp.load_state.name());
         }
         (Metric::Cls, _, _, Some(cls), _) => {
-            json.text("target", cls.target.written());
+            json.given("target", Some(&cls.target));
             json.number("at", cls.at_ms);
             json.number("value", cls.value);
-            json.text("load", cls.load_state.name().into());
+            json.own("load", cls.load_state.name());
         }
         (Metric::Ttfb, .., Some(ttfb)) => fetch(json, ttfb),
         _ => {}
@@ -405,7 +414,7 @@ fn fetch<'a, T: Text>(json: &mut Json<'a>, ttfb: &'a TtfbCause<T>) {
     if let Some(parts_ms) = &ttfb.parts_ms {
         json.numbers("parts", parts_ms);
     }
-    json.text("protocol", fetch.protocol.written());
+    json.given("protocol", Some(&fetch.protocol));
     json.class("delivery", fetch.delivery, Delivery::name);
     if fetch.encoded_bytes > 0.0 {
         json.number("bytes", fetch.encoded_bytes);
@@ -425,7 +434,7 @@ fn fetch<'a, T: Text>(json: &mut Json<'a>, ttfb: &'a TtfbCause<T>) {
     }
     json.end_unless_empty(reasons);
     if let Some(confidence) = fetch.confidence {
-        json.text("confidence", confidence.level.name().into());
+        json.own("confidence", confidence.level.name());
         json.number("trigger_rate", confidence.trigger_rate);
     }
 }

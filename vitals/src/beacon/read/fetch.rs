@@ -94,7 +94,8 @@ impl<'de> Part<'de> for FetchPart<'_> {
         }
         // The level says nothing without the share of it that is noise.
         let confidence = level.zip(trigger_rate);
-        Arc::make_mut(&mut cause.fetch).confidence = confidence.map(|(level, trigger_rate)| Confidence { level, trigger_rate });
+        Arc::make_mut(&mut cause.fetch).confidence =
+            confidence.map(|(level, trigger_rate)| Confidence { level, trigger_rate });
         Ok(Some(cause))
     }
 }
