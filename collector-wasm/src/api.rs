@@ -1,11 +1,14 @@
 //! The page's own interface: `fieldvitals.route`, `navigate`, `tag`, `mark`, `consent` and `on`.
 
-use crate::explain::{cut_characters, split, trim};
+use crate::explain::trim;
 use crate::names;
-use crate::page::{Js, get, is, item, keep, named, number, plain, spelled, text, tree};
+use crate::page::{
+    Js, call_with, get, is, item, items, keep, length, matched, named, number, one_of, parts, place, plain,
+    spelled, text,
+};
 use crate::state::Collector;
 use vitals::beacon::write;
-use vitals::limits::{MARKS_MAX, TAG_NAME_UNITS_MAX, TAG_VALUE_UNITS_MAX, TAGS_MAX};
+use vitals::limits::{MARKS_MAX, TAGS_MAX};
 use vitals::metric::{Metric, Value};
 use vitals::snapshot::Snapshot;
 use vitals::view::ViewId;
@@ -39,7 +42,8 @@ impl Collector {
                 }
             }
             names::ON => {
-                if let Some(metric) = Metric::from_name(&name)
+                let name = call_with(name, names::TO_UPPER_CASE, Js::NOTHING);
+                if let Some(metric) = one_of(&Metric::ALL, Metric::name, name)
                     && get(second, names::CALL).exists()
                 {
                     self.listeners.push(Listener { metric, run: keep(second), told: Vec::new() });
@@ -51,20 +55,18 @@ impl Collector {
 
     /// The tags of the attribute: `name=value;…`.
     pub fn tags_of_attribute(&mut self) {
-        let tags = text(Js::DATA, names::TAGS);
-        let mut rest = Some(tags.as_str());
-        while let Some(pairs) = rest {
-            let (pair, others) = split(pairs, b';');
-            rest = others;
-            if let (name, Some(value)) = split(pair, b'=') {
-                self.tag(trim(name).to_owned(), trim(value).to_owned());
+        let tags = call_with(text(Js::DATA, names::TAGS), names::SPLIT, names::SEMICOLON);
+        for pair in items(tags, Js::ITSELF) {
+            let both = call_with(pair, names::SPLIT, names::EQUALS);
+            if length(both) > 1 {
+                self.tag(trim(item(both, 0)), trim(matched(pair, names::BEHIND_EQUALS)));
             }
         }
     }
 
-    fn tag(&mut self, name: String, value: String) {
-        let name = cut_characters(name, TAG_NAME_UNITS_MAX);
-        let value = cut_characters(value, TAG_VALUE_UNITS_MAX);
+    fn tag(&mut self, name: Js, value: Js) {
+        let name = place(matched(name, names::TAG_NAME));
+        let value = place(matched(value, names::TAG_VALUE));
         for (known, its) in &mut self.tags {
             if *known == name {
                 *its = value;
@@ -76,11 +78,11 @@ impl Collector {
         }
     }
 
-    fn mark(&mut self, name: String, at: f64) {
+    fn mark(&mut self, name: Js, at: f64) {
         let (view, start) = self.document.current();
         // A server refuses what no metric could be.
         let (Ok(since), false) = (Value::new(Metric::Tti, at - start), self.consent.quiet) else { return };
-        let name = cut_characters(name, TAG_NAME_UNITS_MAX);
+        let name = place(matched(name, names::TAG_NAME));
         let mut count = 0;
         for (known, its, at) in &mut self.batch.marks {
             if *known == view {
@@ -106,8 +108,7 @@ impl Collector {
                 Some((_, told)) => *told = value,
                 None => listener.told.push((view.id, value)),
             }
-            let told = write::told(view, id, (metric, value), &|place| self.texts.text(*place));
-            self.calls.push((listener.run, plain(tree(&told))));
+            self.calls.push((listener.run, plain(parts(&write::told(view, id, (metric, value))))));
         }
     }
 }

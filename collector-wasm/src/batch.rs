@@ -2,21 +2,23 @@
 
 use crate::context::{cpu, memory};
 use crate::names;
-use crate::page::{Js, call_with, fail, get, is, now, number, some_number, string, text, tree, written};
+use crate::page::{
+    Js, call_with, cut, fail, get, hold, is, item, list, now, number, parts, place, put_text, same,
+    some_number, text, tree, written,
+};
 use crate::state::Collector;
 use vitals::beacon::write;
 use vitals::beacon::{DROPPED_URL, Wire};
 use vitals::limits::BODY_BYTES_MAX;
 use vitals::metric::Value;
+use vitals::snapshot::Snapshot;
 use vitals::view::{Device, ViewId, Viewport};
 
-/// The last report, and the page's marks.
+/// The page's marks.
 #[derive(Default)]
 pub struct Batch {
-    /// The page views of the last report, as JSON.
-    reported: Vec<String>,
-    /// Marks set by the page, by view.
-    pub marks: Vec<(ViewId, String, Value)>,
+    /// Marks set by the page, by view, with the places of their names.
+    pub marks: Vec<(ViewId, u32, Value)>,
 }
 
 impl Collector {
@@ -34,7 +36,7 @@ impl Collector {
 
     /// Whether page views may be sent. Sends nothing if the page's hook dropped the document's URL.
     pub fn may_send(&self) -> bool {
-        self.consent.may_send() && !self.url.is_empty()
+        self.consent.may_send() && self.url != 0
     }
 
     /// The bodies that a report would send now. The last report stays as it is.
@@ -44,35 +46,35 @@ impl Collector {
 
     /// The bodies of the views that differ from the last report. With `told`, these views become the last report.
     fn news(&mut self, told: bool) -> Vec<Js> {
-        let mut all = Vec::new();
+        let all = list();
         let mut news = Vec::new();
         self.read_fetch();
         let mut views = self.document.snapshots(now());
-        let is_there = |id: &ViewId| views.iter().any(|view| view.id == *id);
-        self.batch.marks.retain(|(id, ..)| is_there(id));
+        forget_others(&mut self.batch.marks, &views, |(id, ..)| *id);
         for listener in &mut self.listeners {
-            listener.told.retain(|(id, _)| is_there(id));
+            forget_others(&mut listener.told, &views, |(id, _)| *id);
         }
         for view in &mut views {
             if self.consent.quiet {
                 (view.engaged, view.first_input_ms) = (None, None);
             }
             let id = view.id.text();
-            let value = tree(&write::view(view, &id, &self.batch.marks, &|place| self.texts.text(*place)));
+            let value = tree(parts(&write::view(view, &id, &self.batch.marks)));
             self.tell_listeners(view, &id);
-            let json = string(written(value));
-            if json.is_empty() || self.texts.text(view.url.unwrap_or_default()) == DROPPED_URL {
+            let json = written(value);
+            let url = item(Js::TEXTS, view.url.unwrap_or_default() as i32);
+            if !json.exists() || same(url, put_text(DROPPED_URL)) {
                 continue;
             }
-            if !self.batch.reported.contains(&json) {
+            if !is(call_with(Js::REPORTED, names::INCLUDES, json), Js::ITSELF) {
                 news.push(value);
             }
-            all.push(json);
+            call_with(all, names::PUSH, json);
         }
         let mut bodies = Vec::new();
         self.bodies(&news, &mut bodies);
         if told {
-            self.batch.reported = all;
+            hold(Js::REPORTED, all);
         }
         bodies
     }
@@ -85,7 +87,7 @@ impl Collector {
         let body = self.body(views);
         if let Some((first, second)) = views.split_at_checked(views.len() / 2)
             && views.len() > 1
-            && string(body).len() > BODY_BYTES_MAX
+            && !same(cut(body, BODY_BYTES_MAX as i32), body)
         {
             self.bodies(first, bodies);
             self.bodies(second, bodies);
@@ -98,19 +100,19 @@ impl Collector {
     fn body(&mut self, views: &[Js]) -> Js {
         self.seq += 1;
         let network = get(Js::NAVIGATOR, names::CONNECTION);
-        let (connection, release) = (text(network, names::EFFECTIVE_TYPE), Self::release());
+        let connection = text(network, names::EFFECTIVE_TYPE);
         let told = !self.consent.quiet;
         let wire = Wire {
-            site: &self.options.site,
+            site: self.options.site.into(),
             seq: self.seq,
-            url: &self.url,
-            route: "",
+            url: self.url.into(),
+            route: 0.into(),
             device: Some(device()),
-            connection: &connection,
+            connection: place(connection).into(),
             rtt_ms: some_number(network, names::RTT).filter(|_| told),
             memory: memory().filter(|_| told),
             cpu: cpu().filter(|_| told),
-            release: &release,
+            release: place(release_name()).into(),
             viewport: Some(viewport()),
             tags: if self.consent.quiet { &[] } else { &self.tags },
             sample: Some(self.options.share()),
@@ -118,22 +120,34 @@ impl Collector {
             webdriver: is(Js::NAVIGATOR, names::WEBDRIVER),
             views: Vec::new(),
         };
-        let beacon = tree(&wire.json());
-        let list = call_with(beacon, names::GET, names::VIEWS);
+        let beacon = tree(parts(&wire.json()));
+        let list = get(beacon, names::VIEWS);
         for view in views {
             call_with(list, names::PUSH, *view);
         }
         written(beacon)
     }
+}
 
-    /// The release of the script tag; otherwise the page's first `<meta name="release">`.
-    fn release() -> String {
-        let named = text(Js::DATA, names::RELEASE);
-        if named.is_empty() {
-            text(call_with(Js::DOCUMENT, names::QUERY_SELECTOR, names::META_RELEASE), names::CONTENT)
+/// Removes the items of views that the document no longer keeps. Takes fewer bytes of the module than `retain`.
+fn forget_others<T>(items: &mut Vec<T>, views: &[Snapshot<u32>], id: fn(&T) -> ViewId) {
+    let mut place = 0;
+    while let Some(id) = items.get(place).map(id) {
+        if views.iter().any(|view| view.id == id) {
+            place += 1;
         } else {
-            named
+            items.remove(place);
         }
+    }
+}
+
+/// The release of the script tag; otherwise the page's first `<meta name="release">`.
+fn release_name() -> Js {
+    let named = text(Js::DATA, names::RELEASE);
+    if named.exists() {
+        named
+    } else {
+        text(call_with(Js::DOCUMENT, names::QUERY_SELECTOR, names::META_RELEASE), names::CONTENT)
     }
 }
 

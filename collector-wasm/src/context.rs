@@ -1,11 +1,11 @@
 //! How the document came and on what device: read before the first report. Not for who asks to be left alone.
 
-use crate::explain::{cut_characters, split, trim};
+use crate::explain::trim;
 use crate::names;
-use crate::page::{Js, call_with, get, item, items, number, text};
+use crate::page::{Js, call_with, get, item, items, matched, number, one_of, place, same, text};
 use crate::state::Collector;
 use vitals::fetch::{Confidence, ConfidenceLevel, Delivery, Edges, Fetch, Fetched, ServerTiming};
-use vitals::limits::{NOT_RESTORED_MAX, SERVER_TIMINGS_MAX, TAG_NAME_UNITS_MAX, TAG_VALUE_UNITS_MAX};
+use vitals::limits::{NOT_RESTORED_MAX, SERVER_TIMINGS_MAX};
 use vitals::view::Tier;
 
 impl Collector {
@@ -16,28 +16,26 @@ impl Collector {
         }
         let entry = item(call_with(Js::PERFORMANCE, names::GET_ENTRIES_BY_TYPE, names::NAVIGATION), 0);
         self.is_fetch_read = entry.exists();
-        let edges: Edges = [0, 1, 2, 3, 4].map(|place| number(entry, names::WORKER_START.plus(place)));
+        let edges: Edges = std::array::from_fn(|edge| number(entry, names::WORKER_START.plus(edge as i32)));
         let encoded_bytes = number(entry, names::ENCODED_BODY_SIZE);
         let mut server_timings = Vec::new();
         for timing in items(entry, names::SERVER_TIMING) {
             let name = text(timing, names::NAME);
-            if server_timings.len() < SERVER_TIMINGS_MAX && wants(&name) {
+            if server_timings.len() < SERVER_TIMINGS_MAX && wants(name) {
                 server_timings.push(ServerTiming {
-                    name: self.texts.place(cut_characters(name, TAG_NAME_UNITS_MAX)),
+                    name: place(matched(name, names::TAG_NAME)),
                     duration_ms: number(timing, names::DURATION),
-                    description: self
-                        .texts
-                        .place(cut_characters(text(timing, names::DESCRIPTION), TAG_VALUE_UNITS_MAX)),
+                    description: place(matched(text(timing, names::DESCRIPTION), names::TAG_VALUE)),
                 });
             }
         }
         let mut not_restored = Vec::new();
-        self.reasons(get(entry, names::NOT_RESTORED_REASONS), &mut not_restored);
+        reasons(get(entry, names::NOT_RESTORED_REASONS), &mut not_restored);
         let confidence = get(entry, names::CONFIDENCE);
         let fetch = Fetch {
-            protocol: self.texts.place(text(entry, names::NEXT_HOP_PROTOCOL)),
+            protocol: place(text(entry, names::NEXT_HOP_PROTOCOL)),
             delivery: Delivery::of(
-                Delivery::from_name(&text(entry, names::DELIVERY_TYPE)),
+                one_of(Delivery::ALL, Delivery::name, text(entry, names::DELIVERY_TYPE)),
                 number(entry, names::TRANSFER_SIZE),
                 encoded_bytes,
                 edges[0] > 0.0,
@@ -45,40 +43,33 @@ impl Collector {
             encoded_bytes,
             server_timings,
             not_restored,
-            confidence: ConfidenceLevel::from_name(&text(confidence, names::VALUE)).map(|level| Confidence {
-                level,
-                trigger_rate: number(confidence, names::RANDOMIZED_TRIGGER_RATE),
-            }),
+            confidence: one_of(ConfidenceLevel::ALL, ConfidenceLevel::name, text(confidence, names::VALUE))
+                .map(|level| Confidence {
+                    level,
+                    trigger_rate: number(confidence, names::RANDOMIZED_TRIGGER_RATE),
+                }),
         };
-        self.document.fetched(Fetched { edges, fetch });
+        self.document.fetched(Fetched { edges, fetch: fetch.into() });
     }
+}
 
-    /// Adds the reasons of a frame and the frames in it.
-    fn reasons(&mut self, frame: Js, reasons: &mut Vec<u32>) {
-        for reason in items(frame, names::REASONS) {
-            let reason = self.texts.place(text(reason, names::REASON));
-            if reasons.len() < NOT_RESTORED_MAX && !reasons.contains(&reason) {
-                reasons.push(reason);
-            }
+/// Adds the reasons of a frame and the frames in it.
+fn reasons(frame: Js, known: &mut Vec<u32>) {
+    for reason in items(frame, names::REASONS) {
+        let reason = place(text(reason, names::REASON));
+        if known.len() < NOT_RESTORED_MAX && !known.contains(&reason) {
+            known.push(reason);
         }
-        for child in items(frame, names::CHILDREN) {
-            self.reasons(child, reasons);
-        }
+    }
+    for child in items(frame, names::CHILDREN) {
+        reasons(child, known);
     }
 }
 
 /// Whether the page asks for a `Server-Timing` entry of this name.
-fn wants(name: &str) -> bool {
-    let names = text(Js::DATA, names::SERVER_TIMING);
-    let mut rest = Some(names.as_str());
-    while let Some(names) = rest {
-        let (wanted, others) = split(names, b',');
-        if trim(wanted) == name {
-            return true;
-        }
-        rest = others;
-    }
-    false
+fn wants(name: Js) -> bool {
+    let wanted = call_with(text(Js::DATA, names::SERVER_TIMING), names::SPLIT, names::COMMA);
+    items(wanted, Js::ITSELF).any(|wanted| same(trim(wanted), name))
 }
 
 /// The class of the device's memory.

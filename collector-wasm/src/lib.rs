@@ -6,8 +6,7 @@
 //! [`observe`] (entries), [`lifecycle`] (events) or [`navigation`] to [`vitals::document::Document`]. [`batch`] finds
 //! changed page views, and [`transport`] sends them.
 //!
-//! [`signal`] has the module's callbacks, and [`state`] its state. [`explain`] builds selectors and URLs, and
-//! [`texts`] stores them. [`context`] reads the delivery of the document and the properties of the device. [`consent`]
+//! [`signal`] has the module's callbacks, and [`state`] its state. [`explain`] builds selectors and URLs. [`context`] reads the delivery of the document and the properties of the device. [`consent`]
 //! holds the visitor's choice, and [`options`] the tag's options. [`api`] is the page's interface, and [`page`] the
 //! access to JavaScript's values, with their [`names`].
 
@@ -25,7 +24,6 @@ pub mod options;
 pub mod page;
 pub mod signal;
 pub mod state;
-pub mod texts;
 pub mod transport;
 pub mod value;
 
@@ -34,12 +32,11 @@ use crate::consent::Consent;
 use crate::lifecycle::keep_time;
 use crate::options::Options;
 use crate::page::{
-    Js, call_with, counted, get, install, is, item, items, keep, know, now, number, put_number, say, set,
-    text,
+    Js, call_with, counted, get, hold, install, is, item, items, keep, know, now, number, place_url,
+    put_number, say, set, text,
 };
 use crate::signal::{Signal, callback};
 use crate::state::{Collector, begin, work};
-use crate::texts::Texts;
 use vitals::document::Document;
 use vitals::view::ViewId;
 use wasm_bindgen::prelude::wasm_bindgen;
@@ -65,21 +62,19 @@ fn collector() -> Collector {
     let options = Options::of_page();
     let consent = Consent::of(&options);
     let id = get(Js::PAGE, names::ID);
-    let part = |place| counted(item(id, place), Js::ITSELF);
-    let (mut texts, url) = (Texts::default(), text(Js::PAGE, names::URL));
-    let own = texts.url(url.clone());
+    let part = |number| counted(item(id, number), Js::ITSELF);
+    let url = place_url(text(Js::PAGE, names::URL));
+    hold(Js::HERE, text(Js::PAGE, names::HERE));
     Collector {
         options,
         consent,
-        document: Document::new(ViewId::drawn(part(0), part(1))).at(own),
+        document: Document::new(ViewId::drawn(part(0), part(1))).at(url),
         url,
-        here: text(Js::PAGE, names::HERE),
         hidden: is(Js::PAGE, names::HIDDEN),
         paint: None,
         paints: Vec::new(),
         began: Vec::new(),
         tags: Vec::new(),
-        texts,
         listeners: Vec::new(),
         batch: Batch::default(),
         seq: number(Js::PAGE, names::SEQ) as u32,

@@ -2,8 +2,8 @@
 //!
 //! `cargo xtask limits` lists the bounds of all crates.
 
-/// Attribution texts of one document in the browser; later ones are omitted.
-pub(crate) const EXPLAINING_TEXTS_MAX: usize = 500;
+/// Texts of one document in the browser; from then on, no attribution is collected.
+pub(crate) const EXPLAINING_TEXTS_MAX: i32 = 500;
 /// Paints after interactions that the collector keeps until it knows which interactions were navigations.
 pub(crate) const SOFT_PAINTS_MAX: usize = 50;
 /// Minimum duration of observed events, in milliseconds. Shorter events do not matter for INP. The browser's default

@@ -1,10 +1,13 @@
 //! Handles navigations inside the document: moves of the history, routes named by the page, and soft navigations
 //! reported by the browser. [`vitals::metrics::views`] decides which of them begin a page view.
 
-use crate::explain::{cut, paint, without_query};
+use crate::explain::paint;
 use crate::limits::SOFT_PAINTS_MAX;
 use crate::names;
-use crate::page::{Js, call_with, get, keep, now, number, release, string, text};
+use crate::page::{
+    Js, call_with, cut, get, hold, keep, matched, now, number, place, place_url, put_text, release, same,
+    text,
+};
 use crate::state::Collector;
 use vitals::beacon::DROPPED_URL;
 use vitals::entry::Item;
@@ -16,40 +19,35 @@ use vitals::view::ViewId;
 const AFTER_CLICK_MS: f64 = 0.001;
 
 /// The URL without query and fragment.
-fn here() -> String {
-    let href = text(get(Js::WINDOW, names::LOCATION), names::HREF);
-    let end = without_query(&href).len();
-    cut(href, end)
+fn here() -> Js {
+    matched(text(get(Js::WINDOW, names::LOCATION), names::HREF), names::WITHOUT_QUERY)
 }
 
-/// The URL to send; empty if the page's hook drops the view.
-fn url() -> String {
-    cut(string(call_with(Js::PAGE, names::PAGE_URL, Js::NOTHING)), URL_BYTES_MAX)
+/// The URL to send; nothing if the page's hook drops the view.
+fn url() -> Js {
+    cut(text(call_with(Js::PAGE, names::PAGE_URL, Js::NOTHING), Js::ITSELF), URL_BYTES_MAX as i32)
 }
 
 impl Collector {
     /// Checks whether the history has moved. A change of only the query or the fragment is no move.
     pub fn moved(&mut self, at: f64) {
         let here = here();
-        if here == self.here {
+        if same(here, Js::HERE) {
             return;
         }
-        self.here = here;
-        let mut url = url();
-        if url.is_empty() {
-            DROPPED_URL.clone_into(&mut url);
-        }
+        hold(Js::HERE, here);
+        let url = url();
         self.count();
-        let url = self.texts.url(url);
+        let url = place_url(if url.exists() { url } else { put_text(DROPPED_URL) });
         self.take(&Item::Moved { at, id: self.draw(at), url, route: 0 });
     }
 
     /// Handles a route named by the page. It may begin a view if `begins`.
-    pub fn named(&mut self, route: String, begins: bool) {
+    pub fn named(&mut self, route: Js, begins: bool) {
         let at = now();
         self.moved(at);
         self.count();
-        let route = self.texts.place(cut(route, ROUTE_BYTES_MAX));
+        let route = place(cut(route, ROUTE_BYTES_MAX as i32));
         let id = if begins { self.draw(at) } else { ViewId::NONE };
         self.take(&Item::Named { at, id, route });
     }
@@ -86,8 +84,8 @@ impl Collector {
             let (at, largest) = (painted(entry), get(entry, names::LARGEST_CONTENTFUL_PAINT_OF));
             self.take(&Item::SoftPaint(at));
             if self.explains() {
-                let detail = paint(&mut self.texts, at, largest, get(largest, names::ELEMENT));
-                self.paint = Some((text(largest, names::URL), detail));
+                let detail = paint(at, largest, get(largest, names::ELEMENT));
+                self.painted(largest, detail);
                 self.take(&Item::Detail(detail));
             }
         } else {

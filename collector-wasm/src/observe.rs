@@ -1,11 +1,12 @@
 //! Observes performance entries. Only this module creates a `PerformanceObserver`.
 
-use crate::explain::{self, cut};
+use crate::explain;
 use crate::limits::{EVENT_DURATION_MS_MIN, EXPLAINING_TEXTS_MAX};
 use crate::names;
 use crate::page::{
-    Js, call, call_with, get, get_by, hold, is, item, items, keep, length, named, now, number, number_or,
-    object, put, put_flag, put_number, put_text, release, same, says, set, some_number, string, text, value,
+    Js, call, call_with, cut, get, get_by, hold, is, item, items, keep, length, named, now, number,
+    number_or, object, place_url, put, put_flag, put_number, release, same, says, set, some_number, text,
+    value,
 };
 use crate::signal::{Signal, callback};
 use crate::state::Collector;
@@ -152,10 +153,10 @@ impl Collector {
         }
         if entry.exists()
             && self.explains()
-            && let Some(detail) = explain::detail(&mut self.texts, item, entry, target)
+            && let Some(detail) = explain::detail(item, entry, target)
         {
             if let Detail::Paint { .. } = detail {
-                self.paint = Some((text(entry, names::URL), detail));
+                self.painted(entry, detail);
             }
             self.take(&Item::Detail(detail));
         }
@@ -163,12 +164,18 @@ impl Collector {
 
     /// Whether to collect explanations. Collects none for visitors who opt out, and none beyond the limit of texts.
     pub fn explains(&self) -> bool {
-        !self.consent.quiet && self.texts.count() < EXPLAINING_TEXTS_MAX
+        !self.consent.quiet && length(Js::TEXTS) < EXPLAINING_TEXTS_MAX
+    }
+
+    /// Keeps a largest paint, until the times of its image arrive.
+    pub fn painted(&mut self, entry: Js, detail: Detail<u32>) {
+        hold(Js::PAINT_URL, text(entry, names::URL));
+        self.paint = Some(detail);
     }
 
     fn script(&mut self, entry: Js) {
         if self.explains()
-            && let Some(detail) = explain::script(&mut self.texts, entry)
+            && let Some(detail) = explain::script(entry)
         {
             self.take(&Item::Detail(detail));
         }
@@ -178,8 +185,8 @@ impl Collector {
     pub fn ask(&mut self) {
         let entry = item(call_with(Js::PERFORMANCE, names::GET_ENTRIES_BY_TYPE, names::NAVIGATION), 0);
         if entry.exists() {
-            let mut numbers =
-                [0, 1, 2, 3, 4, 5].map(|place| number(entry, names::RESPONSE_START.plus(place)));
+            let mut numbers: [f64; NUMBERS_MAX] =
+                std::array::from_fn(|place| number(entry, names::RESPONSE_START.plus(place as i32)));
             numbers[NAVIGATION_TYPE] = match named(entry, names::TYPE) {
                 _ if is(get_by(names::DOCUMENT_CLASS, Js::DOCUMENT, names::WAS_DISCARDED), Js::ITSELF) => {
                     RESTORE
@@ -194,16 +201,15 @@ impl Collector {
             }
         }
         self.count();
-        if let Some((url, Detail::Paint { start, target, url: bare, .. })) = &self.paint
-            && !url.is_empty()
+        if let Some(Detail::Paint { start, target, url, .. }) = self.paint
+            && is(Js::PAINT_URL, Js::ITSELF)
         {
-            let images = call(Js::PERFORMANCE, names::GET_ENTRIES_BY_NAME, put_text(url), names::RESOURCE);
+            let images = call(Js::PERFORMANCE, names::GET_ENTRIES_BY_NAME, Js::PAINT_URL, names::RESOURCE);
             let image = call_with(images, names::POP, Js::NOTHING);
             if image.exists() {
                 let requested = number(image, names::REQUEST_START);
                 let request_start =
                     if requested > 0.0 { requested } else { number(image, names::START_TIME) };
-                let (start, target, url) = (*start, *target, *bare);
                 let response_end = number(image, names::RESPONSE_END);
                 self.take(&Item::Detail(Detail::Paint { start, request_start, response_end, target, url }));
             }
@@ -227,7 +233,7 @@ impl Collector {
         for field in items(fields, Js::ITSELF) {
             // Of numbers and texts, only texts have a length.
             if get(field, names::LENGTH).exists() {
-                *text_slots.next()? = self.texts.url(cut(string(field), bytes_max));
+                *text_slots.next()? = place_url(cut(text(field, Js::ITSELF), bytes_max as i32));
             } else {
                 *number_slots.next()? = number_or(field, Js::ITSELF, f64::NAN);
             }

@@ -1,13 +1,13 @@
 //! The options of the tag.
 
 use crate::names;
-use crate::page::{Js, counted, get, is, says, text};
+use crate::page::{Js, counted, get, is, place, says, text};
 
 /// `data-*` attributes of the tag, or parameters of its URL.
 #[derive(Debug)]
 pub struct Options {
-    /// The site's public key.
-    pub site: String,
+    /// The place of the site's public key.
+    pub site: u32,
     /// The share of page views to send, as written in the tag; NaN if absent.
     pub sample: f64,
     /// Whether the tag allows storage.
@@ -20,7 +20,7 @@ impl Options {
     /// The options of this page.
     pub fn of_page() -> Self {
         Self {
-            site: text(Js::DATA, names::SITE),
+            site: place(text(Js::DATA, names::SITE)),
             sample: if is(Js::DATA, names::SAMPLE) { counted(Js::DATA, names::SAMPLE) } else { f64::NAN },
             storage: says(Js::DATA, names::CONSENT, names::GRANTED),
             debug: get(Js::DATA, names::DEBUG).exists(),

@@ -36,12 +36,24 @@ extern "C" {
     pub fn is(object: Js, name: Js) -> bool;
     /// Reads a property that is one of the [`names`]; nothing for any other value.
     pub fn named(object: Js, name: Js) -> Js;
-    /// Reads a text; empty for any other type.
-    pub fn text(object: Js, name: Js) -> String;
-    /// Reads a text by JavaScript's conversion; empty if the conversion fails.
-    pub fn spelled(object: Js, name: Js) -> String;
+    /// Reads a text; nothing for any other type.
+    pub fn text(object: Js, name: Js) -> Js;
+    /// Reads a text by JavaScript's conversion; nothing if the conversion fails.
+    pub fn spelled(object: Js, name: Js) -> Js;
     /// Whether two values are the same.
     pub fn same(one: Js, other: Js) -> bool;
+
+    /// The part of a text that matches a group, the first of a regular expression; nothing without a match.
+    pub fn matched(text: Js, pattern: Js) -> Js;
+    /// The begin of a text, in whole characters that take at most so many bytes in UTF-8.
+    pub fn cut(text: Js, bytes: i32) -> Js;
+    /// Two texts with a sign between them; the first one if the second one is empty.
+    pub fn joined(first: Js, sign: Js, second: Js) -> Js;
+    /// The place of a text in [`Js::TEXTS`], which is added if it is new.
+    pub fn place(text: Js) -> u32;
+    /// The place of a URL, which is that of a URL that differs in trailing slashes alone.
+    #[wasm_bindgen(js_name = placeUrl)]
+    pub fn place_url(url: Js) -> u32;
 
     /// Sets a property. Ignores failures: a property that cannot be set reads as absent.
     pub fn set(object: Js, name: Js, value: Js);
@@ -54,6 +66,8 @@ extern "C" {
     pub fn create(class: Js, argument: Js) -> Js;
     /// Creates an empty object.
     pub fn object() -> Js;
+    /// Creates an empty list.
+    pub fn list() -> Js;
     /// A text as a value.
     #[wasm_bindgen(js_name = put)]
     pub fn put_text(text: &str) -> Js;
@@ -74,8 +88,11 @@ extern "C" {
     pub fn value(value: Js) -> JsValue;
     /// The JSON of a [`tree`]; nothing if it cannot be written.
     pub fn written(tree: Js) -> Js;
-    /// A [`tree`] for the page, with objects in the place of `Map`s.
-    pub fn plain(tree: Js) -> Js;
+    /// The object that a list of parts describes, for [`written`]. It has no prototype, so `__proto__` is a name like
+    /// any other.
+    pub fn tree(parts: Js) -> Js;
+    /// The object that a list of parts describes, for the page.
+    pub fn plain(parts: Js) -> Js;
 
     /// Replaces the snippet's functions for an item, for an event and for a call.
     pub fn install(push: Js, event: Js, call: Js);
@@ -102,12 +119,6 @@ pub fn some_number(object: Js, name: Js) -> Option<f64> {
 /// Whether a property is this name.
 pub fn says(object: Js, name: Js, expected: Js) -> bool {
     named(object, name) == expected
-}
-
-/// A value as text; empty for any other type.
-#[inline(never)]
-pub fn string(value: Js) -> String {
-    text(value, Js::ITSELF)
 }
 
 /// The items of a list; none for any other value.
@@ -138,9 +149,13 @@ pub fn now() -> f64 {
     number(call_with(Js::PERFORMANCE, names::NOW, Js::NOTHING), Js::ITSELF)
 }
 
-/// Converts a tree to JavaScript's values. Objects become `Map`s, because an object cannot have an own property
-/// `__proto__`.
+/// The list of parts, for [`tree`] or [`plain`].
 #[inline(never)]
-pub fn tree(json: &Json<'_>) -> Js {
-    put(json.serialize(&Serializer::new()).unwrap_or(JsValue::UNDEFINED))
+pub fn parts(json: &Json<'_>) -> Js {
+    put(json.parts().serialize(&Serializer::new()).unwrap_or(JsValue::UNDEFINED))
+}
+
+/// The one of these values that has a text as its name.
+pub fn one_of<T: Copy>(all: &[T], name: fn(T) -> &'static str, text: Js) -> Option<T> {
+    all.iter().copied().find(|one| same(put_text(name(*one)), text))
 }

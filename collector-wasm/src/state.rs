@@ -10,7 +10,6 @@ use crate::names;
 use crate::options::Options;
 use crate::page::{Js, attempt, call_with, fail, get, now, number};
 use crate::signal::Signal;
-use crate::texts::Texts;
 use std::cell::{Cell, RefCell};
 use vitals::document::Document;
 use vitals::entry::{Detail, Item};
@@ -39,23 +38,19 @@ pub struct Collector {
     pub consent: Consent,
     /// The page views of the document.
     pub document: Document<u32>,
-    /// The interned texts of facts.
-    pub texts: Texts,
-    /// The document's URL at the snippet's start, or as rewritten by the page's hook at the load event. Empty if the
-    /// hook dropped the URL.
-    pub url: String,
-    /// The URL at the last look at the history, without query and fragment.
-    pub here: String,
     /// Whether the page is hidden.
     pub hidden: bool,
-    /// The last largest paint and the URL of its image. The times of the image arrive later.
-    pub paint: Option<(String, Detail<u32>)>,
+    /// The last largest paint. The times of its image ([`Js::PAINT_URL`]) arrive later.
+    pub paint: Option<Detail<u32>>,
+    /// The place of the document's URL at the snippet's start, or as rewritten by the page's hook at the load event; 0
+    /// if the hook dropped the URL.
+    pub url: u32,
     /// Paints caused by interactions, kept until the module knows which interactions were navigations.
     pub paints: Vec<Js>,
     /// The views that began with an interaction, each with a number that identifies the interaction.
     pub began: Vec<(ViewId, f64)>,
-    /// The tags of the page.
-    pub tags: Vec<(String, String)>,
+    /// The places of the names and values of the page's tags.
+    pub tags: Vec<(u32, u32)>,
     /// The listeners that the page has registered.
     pub listeners: Vec<Listener>,
     /// The last report and the marks of the page.

@@ -2,18 +2,15 @@
 //! the next page.
 
 use crate::consent::forget;
-use crate::explain::split;
 use crate::names;
 use crate::page::{
-    Js, call, call_with, create, get, hold, is, keep, number, object, put_flag, put_number, put_text, say,
-    set, string,
+    Js, call, call_with, create, get, hold, is, items, joined, keep, matched, number, object, put_flag,
+    put_number, say, set, text,
 };
 use crate::signal::{Signal, callback, callback_about};
 use crate::state::Collector;
 use vitals::limits::KEPT_BODIES_MAX;
 
-/// Separator of bodies in storage. The JSON bodies contain no line breaks.
-const BETWEEN: u8 = b'\n';
 /// Status codes of a server that refuses beacons for now.
 const BUSY: [f64; 2] = [429.0, 503.0];
 
@@ -82,48 +79,37 @@ impl Collector {
 
     /// Stores a body for the next page, if storage is allowed.
     fn store(&self, body: Js) {
-        let (storage, mut text) = self.stored();
-        if !text.is_empty() {
-            text.push(char::from(BETWEEN));
-        }
-        text += &string(body);
+        let (storage, stored) = self.stored();
+        // The JSON bodies contain no line breaks.
+        let bodies = if stored.exists() { joined(stored, names::LINE_BREAK, body) } else { body };
+        let bodies = call_with(bodies, names::SPLIT, names::LINE_BREAK);
         // Keeps the latest bodies.
-        let mut kept = text.as_str();
-        let bodies = text.bytes().filter(|byte| *byte == BETWEEN).count() + 1;
-        for _ in KEPT_BODIES_MAX..bodies {
-            kept = split(kept, BETWEEN).1.unwrap_or_default();
-        }
+        let latest = call_with(bodies, names::SLICE, put_number(-(KEPT_BODIES_MAX as f64)));
         // Fails silently if the storage is full.
-        call(storage, names::SET_ITEM, names::KEY, put_text(kept));
+        call(storage, names::SET_ITEM, names::KEY, call_with(latest, names::JOIN, names::LINE_BREAK));
     }
 
     /// Sends the bodies that an earlier page left in storage.
     pub fn retry(&self) {
         let (_, stored) = self.stored();
-        if stored.is_empty() {
+        if !stored.exists() {
             return;
         }
         forget(names::LOCAL_STORAGE);
-        let mut rest = Some(stored.as_str());
-        while let Some(bodies) = rest {
-            let (body, others) = split(bodies, BETWEEN);
-            rest = others;
+        for body in items(call_with(stored, names::SPLIT, names::LINE_BREAK), Js::ITSELF) {
             // An older version kept an array.
-            if !body.starts_with('[') {
-                self.post(put_text(body), true);
+            let body = matched(body, names::NO_ARRAY);
+            if body.exists() {
+                self.post(body, true);
             }
         }
     }
 
-    /// The local storage and its bodies; nothing and empty if storage is not allowed.
-    #[inline(never)]
-    fn stored(&self) -> (Js, String) {
-        if !self.consent.may_store() {
-            return (Js::NOTHING, String::new());
-        }
-        let storage = get(Js::WINDOW, names::LOCAL_STORAGE);
-        let text = string(call_with(storage, names::GET_ITEM, names::KEY));
-        (storage, text)
+    /// The local storage and its bodies; both nothing if storage is not allowed.
+    fn stored(&self) -> (Js, Js) {
+        let storage =
+            if self.consent.may_store() { get(Js::WINDOW, names::LOCAL_STORAGE) } else { Js::NOTHING };
+        (storage, text(call_with(storage, names::GET_ITEM, names::KEY), Js::ITSELF))
     }
 
     /// Defers the current report with `fetchLater`, in case the page ends without an event.

@@ -8,7 +8,7 @@ use wasm_bindgen::describe::WasmDescribe;
 pub struct Js(i32);
 
 impl Js {
-    /// Undefined, and null.
+    /// Undefined, and null. Of a text: the empty one.
     pub const NOTHING: Self = Self(0);
     /// In the place of a property's name: the value itself.
     pub const ITSELF: Self = Self(0);
@@ -36,8 +36,17 @@ impl Js {
     pub const OBSERVER: Self = Self(11);
     /// The controller of the deferred requests.
     pub const DEFERRED: Self = Self(12);
+    /// The texts of facts. A fact holds the place of its text in this list, so that facts are small and are compared by
+    /// a number. The first text is the empty one.
+    pub const TEXTS: Self = Self(13);
+    /// The URL at the last look at the history, without query and fragment.
+    pub const HERE: Self = Self(14);
+    /// The URL of the image of the last largest paint.
+    pub const PAINT_URL: Self = Self(15);
+    /// The page views of the last report, as JSON.
+    pub const REPORTED: Self = Self(16);
     /// The number of the first of the [`names`](crate::names).
-    pub const NAMES: i32 = 13;
+    pub const NAMES: i32 = 17;
 
     /// The value of this number.
     pub const fn numbered(number: i32) -> Self {

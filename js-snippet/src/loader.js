@@ -2,9 +2,9 @@
 // file to the glue of wasm-bindgen. `start`, `take` and `__wbg_…` belong to the module. The module imports the functions
 // from `guard` to `callback` (collector-wasm/src/page.rs).
 //
-// Four things must be JavaScript: a guard around every function that the browser calls, access to values with caught
-// exceptions, the history of browsers without a Navigation API, and JSON. If the module does not start, the snippet
-// goes on queueing, and the server measures.
+// Five things must be JavaScript: a guard around every function that the browser calls, access to values with caught
+// exceptions, the texts of facts, the history of browsers without a Navigation API, and JSON. If the module does not
+// start, the snippet goes on queueing, and the server measures.
 //
 // Names that begin with an underscore are the snippet's.
 
@@ -18,8 +18,10 @@ const json = (value) => {
     return '"' + value.replace(/["\\\0-\x1f\ud800-\udfff]/gu, escape) + '"';
   }
   if (Array.isArray(value)) return "[" + value.map(json).join() + "]";
-  if (value instanceof Map) return "{" + [...value].map((pair) => pair.map(json).join(":")).join() + "}";
-  return Number.isFinite(value) || typeof value == "boolean" ? "" + value : "null";
+  if (typeof value != "object") return Number.isFinite(value) || typeof value == "boolean" ? "" + value : "null";
+  const pairs = [];
+  for (const name in value) pairs.push(json(name) + ":" + json(value[name]));
+  return "{" + pairs.join() + "}";
 };
 
 let shared, data, replace, listener;
@@ -28,6 +30,10 @@ let shared, data, replace, listener;
 // values of the current call. The module's kept values have negative numbers.
 let values = [];
 const numbers = { __proto__: null };
+// The texts of facts, and the place of each.
+const texts = [""];
+const places = { __proto__: null };
+const encoder = new TextEncoder();
 let constants = 0;
 let kept = 0;
 let depth = 0;
@@ -74,11 +80,22 @@ const named = (object, key) => {
   const value = at(object, key);
   return (typeof value == "string" && numbers[value]) || 0;
 };
+// An empty text has the number 0.
+const putText = (text) => put(text || null);
 const text = (object, key) => {
   const value = at(object, key);
-  return typeof value == "string" ? value : "";
+  return putText(typeof value == "string" && value);
 };
-const spelled = (object, key) => caught(() => "" + at(object, key)) ?? "";
+const spelled = (object, key) => putText(caught(() => "" + at(object, key)));
+// The first group of a regular expression.
+const matched = (text, pattern) => putText(caught(() => values[text].match(new RegExp(values[pattern], "su"))[1]));
+const cut = (text, bytes) =>
+  putText(caught(() => values[text].slice(0, encoder.encodeInto(values[text], new Uint8Array(bytes)).read)));
+const joined = (first, sign, second) => (second ? putText((values[first] ?? "") + values[sign] + values[second]) : first);
+const placeAs = (text, key) => (text ? (places[key] ??= texts.push(text) - 1) : 0);
+const place = (text) => placeAs(values[text], values[text]);
+// Routers add and remove slashes at the end. No URL contains the sign that keeps these keys apart from other texts.
+const placeUrl = (url) => placeAs(values[url], (values[url] ?? "").replace(/\/*$/, "\0"));
 const set = (object, key, value) => caught(() => (values[object][values[key]] = values[value]));
 // An absent second argument is not passed, as `push` would add it.
 const call = (object, key, first, second) =>
@@ -89,6 +106,7 @@ const call = (object, key, first, second) =>
   );
 const create = (class_, argument) => put(caught(() => new window[values[class_]](values[argument])));
 const object = () => put({});
+const list = () => put([]);
 const value = (number) => values[number];
 const hold = (place, value) => {
   values[place] = values[value];
@@ -113,8 +131,28 @@ const know = (names) => {
   for (const name of names.split(" ")) numbers[name] = put(name);
   constants = values.length;
 };
+// The object that a list of parts describes: a kind, characters and a number each (vitals/src/beacon/write.rs).
+const build = (parts, empty) => {
+  let place = 0;
+  const fill = (into) => {
+    let name;
+    for (;;) {
+      const [kind, characters, number] = parts.slice(place, (place += 3));
+      const text = characters || texts[number];
+      if (!kind) return into;
+      if (kind == 1) name = text;
+      else {
+        const value = [, , text, number, number, !!number][kind] ?? fill(kind == 6 ? empty() : []);
+        if (Array.isArray(into)) into.push(value);
+        else into[name] = value;
+      }
+    }
+  };
+  return fill([])[0];
+};
+const tree = (parts) => put(build(values[parts], () => ({ __proto__: null })));
+const plain = (parts) => put(build(values[parts], () => ({})));
 const written = (tree) => put(caught(() => json(values[tree])));
-const plain = (tree) => put(caught(() => objects(values[tree])));
 const listen = (kind) => caught(() => window.addEventListener(values[kind], listener, true));
 const install = (push, event, call) => {
   listener = values[event];
@@ -122,10 +160,6 @@ const install = (push, event, call) => {
   replace(values[push], listener, (name, given) => take([name, given, window.performance.now()]));
 };
 const callback = (signal, subject) => put(guard((argument) => take(signal, subject, put(argument))));
-// The values of a tree, with objects in the place of maps.
-const objects = (value) =>
-  value instanceof Map ? Object.fromEntries([...value].map(([key, value]) => [key, objects(value)])) : value;
-
 // Takes over from the snippet in one task, so no entry and no event is lost between them.
 const begin = (page, tag, endpoint, id, url, here, observer, hidden, out, queue, calls, read, pageUrl, change) => {
   shared = page;
@@ -138,7 +172,7 @@ const begin = (page, tag, endpoint, id, url, here, observer, hidden, out, queue,
     const { consent, _seq: seq } = shared;
     const snippet = { id, url, here, queue, calls, observer, hidden, out, consent, seq, pageUrl };
     endpoint = new URL(endpoint, document.baseURI).href;
-    values = [, true, false, window, document, performance, navigator, snippet, data, endpoint, , , ,];
+    values = [, true, false, window, document, performance, navigator, snippet, data, endpoint, , , , texts, , , [],];
     start();
   })();
   // Nothing was taken over.

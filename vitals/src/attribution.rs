@@ -5,7 +5,7 @@
 
 use crate::entry::{Detail, Navigation, Text};
 use crate::fetch::{Fetched, TtfbCause};
-use crate::limits::DETAILS_MAX;
+use crate::limits::{DETAILS_MAX, VIEWS_PER_BEACON_MAX};
 use crate::metric::{Metric, Values, micros, plausible};
 use crate::metrics::facts::stretch;
 use crate::metrics::lifecycle::Span;
@@ -275,7 +275,8 @@ fn heaviest<'a, T: Text>(list: &'a [Known<T>], wanted: &dyn Fn(&[f64; 4]) -> boo
 /// Drops the lightest detail of the page view with the most details.
 fn drop_lightest<T: Text>(list: &mut Vec<Known<T>>, bounds: &[f64]) {
     let view = |([start, ..], ..): &Known<T>| stretch(*start, bounds);
-    let mut counts = vec![0_usize; bounds.len().saturating_add(1)];
+    // Each view, and the time of dropped views.
+    let mut counts = [0_usize; VIEWS_PER_BEACON_MAX + 1];
     let mut fullest = (0, 0);
     for known in list.iter() {
         let here = view(known);

@@ -134,7 +134,7 @@ impl<T: Text> Document<T> {
         // A clock without a value counts as 0.
         let now = if now.is_nan() { 0.0 } else { now };
         let later = self.later();
-        let mut views = Vec::with_capacity(later.len().saturating_add(1));
+        let mut views = Vec::new();
         views.push(self.first_view(now));
         let mut rest = later;
         while let Some((view, after)) = rest.split_first() {
@@ -228,21 +228,15 @@ impl<T: Text> Document<T> {
     /// Returns the values of all metrics except TTI, which only loads have and [`Self::tti`] adds.
     fn values(&self, span: &Span<'_>, now: f64) -> Values {
         let fcp = self.fcp.value(span);
-        let numbers: [(Metric, Option<f64>); Metric::COUNT - 1] = [
-            (Metric::Lcp, self.lcp.value(span, self.supports(support::LCP))),
-            (Metric::Inp, self.inp.value(span, self.supports(support::EVENT))),
-            (
-                Metric::Cls,
-                if self.supports(support::LAYOUT_SHIFT) { self.cls.value(span, fcp.is_some()) } else { None },
-            ),
-            (Metric::Fcp, fcp),
-            (Metric::Ttfb, ttfb::value(&self.life, span, now)),
-            (Metric::Fid, self.fid.value(span)),
-        ];
         let mut values = Values::EMPTY;
-        for (metric, number) in numbers {
-            values.set(metric, number.and_then(|number| Value::new(metric, number).ok()));
+        values.measured(Metric::Lcp, self.lcp.value(span, self.supports(support::LCP)));
+        values.measured(Metric::Inp, self.inp.value(span, self.supports(support::EVENT)));
+        if self.supports(support::LAYOUT_SHIFT) {
+            values.measured(Metric::Cls, self.cls.value(span, fcp.is_some()));
         }
+        values.measured(Metric::Fcp, fcp);
+        values.measured(Metric::Ttfb, ttfb::value(&self.life, span, now));
+        values.measured(Metric::Fid, self.fid.value(span));
         values
     }
 

@@ -30,9 +30,45 @@ pub trait Text: Clone + core::fmt::Debug + Default + Ord {
 
     /// Whether two URLs are equal except for trailing slashes, which routers add and remove.
     fn same_page(&self, other: &Self) -> bool;
+
+    /// The form in which a beacon has the text.
+    fn written(&self) -> Written<'_>;
+}
+
+/// A text by its characters, or else by its index in a table of the writer.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Written<'a> {
+    /// The characters; empty for an empty text, and if the index counts.
+    pub characters: &'a str,
+    /// The index; 0 for none.
+    pub index: u32,
+}
+
+impl Written<'_> {
+    /// Whether the text is empty.
+    #[must_use]
+    pub const fn is_blank(&self) -> bool {
+        self.characters.is_empty() && self.index == 0
+    }
+}
+
+impl<'a> From<&'a str> for Written<'a> {
+    fn from(characters: &'a str) -> Self {
+        Self { characters, index: 0 }
+    }
+}
+
+impl From<u32> for Written<'_> {
+    fn from(index: u32) -> Self {
+        Self { characters: "", index }
+    }
 }
 
 impl Text for String {
+    fn written(&self) -> Written<'_> {
+        self.as_str().into()
+    }
+
     fn same_page(&self, other: &Self) -> bool {
         without_slashes(self) == without_slashes(other)
     }
@@ -40,6 +76,10 @@ impl Text for String {
 
 /// The index of a text in a table that has one index for the URLs of one page.
 impl Text for u32 {
+    fn written(&self) -> Written<'_> {
+        (*self).into()
+    }
+
     fn same_page(&self, other: &Self) -> bool {
         self == other
     }
@@ -314,6 +354,8 @@ impl<T: Text> Item<T> {
             15 => Self::InteractionCount { at: b, count: a },
             // [16, support, 1 if the page was hidden when the snippet ran]
             16 => Self::Support(a as u32 | if b == 0.0 { 0 } else { support::HIDDEN_AT_START }),
+            // The module makes its details itself.
+            #[cfg(feature = "native")]
             17 => Self::Detail(Detail::Paint {
                 start: a,
                 request_start: b,
@@ -321,6 +363,7 @@ impl<T: Text> Item<T> {
                 target: first,
                 url: second,
             }),
+            #[cfg(feature = "native")]
             18 => Self::Detail(Detail::Event {
                 start: a,
                 duration: b,
@@ -329,7 +372,9 @@ impl<T: Text> Item<T> {
                 target: first,
                 name: second,
             }),
+            #[cfg(feature = "native")]
             19 => Self::Detail(Detail::Shift { start: a, value: b, target: first }),
+            #[cfg(feature = "native")]
             20 => Self::Detail(Detail::Script { start: a, duration: b, script_duration: c, url: first }),
             21 => Self::Named { at: a, id: id?, route: own },
             22 => Self::Named { at: a, id: ViewId::NONE, route: own },

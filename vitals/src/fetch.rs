@@ -9,6 +9,7 @@ use crate::metrics::lifecycle::Span;
 use crate::metrics::views::Cause;
 use crate::view::names;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 names! {
     /// The protocol of the connection.
@@ -132,8 +133,8 @@ pub type Edges = [f64; PARTS.len() - 1];
 pub struct TtfbCause<T = String> {
     /// The durations of [`PARTS`] in milliseconds. They sum to TTFB, except for rounding to microseconds.
     pub parts_ms: Option<[f64; PARTS.len()]>,
-    /// The conditions of the fetch.
-    pub fetch: Fetch<T>,
+    /// The conditions of the fetch. Shared, because code that copies lists would be 1 % of the wasm module.
+    pub fetch: Arc<Fetch<T>>,
 }
 
 /// The fetch of a document.
@@ -142,7 +143,7 @@ pub struct Fetched<T> {
     /// `workerStart` (0 without a service worker), `fetchStart`, `domainLookupStart`, `connectStart`, `connectEnd`.
     pub edges: Edges,
     /// The other conditions.
-    pub fetch: Fetch<T>,
+    pub fetch: Arc<Fetch<T>>,
 }
 
 impl<T: Text> Fetched<T> {
@@ -157,22 +158,17 @@ impl<T: Text> Fetched<T> {
         }
         let parts_ms = values.get(Metric::Ttfb).map(|ttfb| {
             let ttfb = ttfb.number(Metric::Ttfb);
-            let mut edges = self.edges;
+            let [worker, fetch, domain, connect, connected] = self.edges;
             // Without a service worker, no part lies between redirects and the fetch.
-            if let [worker, fetch, ..] = &mut edges
-                && (worker.is_nan() || *worker <= 0.0)
-            {
-                *worker = *fetch;
-            }
+            let worker = if worker > 0.0 { worker } else { fetch };
             let mut from = 0.0_f64;
-            let mut parts = [0.0; PARTS.len()];
-            for (part, edge) in parts.iter_mut().zip(edges.into_iter().chain([f64::INFINITY])) {
+            [worker, fetch, domain, connect, connected, f64::INFINITY].map(|edge| {
                 // `f64::max` ignores NaN.
                 let to = span.since_start(edge).max(from).min(ttfb);
-                *part = micros(to - from);
+                let part = micros(to - from);
                 from = to;
-            }
-            parts
+                part
+            })
         });
         Some(TtfbCause { parts_ms, fetch: self.fetch.clone() })
     }

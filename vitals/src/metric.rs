@@ -335,6 +335,12 @@ impl Values {
         }
     }
 
+    /// Sets the value of a metric, if the number is plausible.
+    #[inline(never)]
+    pub(crate) fn measured(&mut self, metric: Metric, number: Option<f64>) {
+        self.set(metric, number.and_then(|number| Value::new(metric, number).ok()));
+    }
+
     /// Returns the metrics with a value, in order.
     pub fn iter(&self) -> impl Iterator<Item = (Metric, Value)> + '_ {
         Metric::ALL.into_iter().filter_map(|metric| Some((metric, self.get(metric)?)))

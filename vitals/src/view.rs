@@ -80,7 +80,7 @@ impl ViewId {
     /// Returns the hyphenated form. Avoids `core::fmt`, which would enlarge the wasm module.
     #[must_use]
     pub fn text(self) -> String {
-        let mut text = String::with_capacity(36);
+        let mut text = String::new();
         for (place, byte) in self.0.into_iter().enumerate() {
             if matches!(place, 4 | 6 | 8 | 10) {
                 text.push('-');

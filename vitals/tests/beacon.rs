@@ -1,5 +1,6 @@
 //! Wire format v1: written, read back, kept in part, refused.
 
+use std::sync::Arc;
 use vitals::attribution::{Attribution, ClsCause, InpCause, LcpCause, LoadState};
 use vitals::beacon::{Beacon, Content, DecodeError, Dropped, Field, Mark, Wire, decode, errors, write};
 use vitals::entry::{Event, Item, Navigation};
@@ -45,7 +46,10 @@ fn snapshot() -> Snapshot {
                 value: 0.05,
                 load_state: LoadState::Loading,
             }),
-            ttfb: Some(TtfbCause { parts_ms: Some([1.0, 0.0, 2.5, 4.0, 8.0, 16.125]), fetch: fetch() }),
+            ttfb: Some(TtfbCause {
+                parts_ms: Some([1.0, 0.0, 2.5, 4.0, 8.0, 16.125]),
+                fetch: fetch().into(),
+            }),
         },
         engaged: Some(true),
         first_input_ms: Some(9_000_000.5),
@@ -71,24 +75,23 @@ fn fetch() -> Fetch {
 /// A view as the collector writes it.
 fn written(view: &Snapshot, marks: &[(&str, Value)]) -> serde_json::Value {
     let marks: Vec<_> = marks.iter().map(|&(name, at)| (view.id, name.to_owned(), at)).collect();
-    serde_json::to_value(write::view(view, &view.id.to_string(), &marks, &|text: &String| text))
-        .expect("JSON")
+    serde_json::to_value(write::view(view, &view.id.to_string(), &marks)).expect("JSON")
 }
 
 /// A beacon with these views.
 fn wire(views: &[serde_json::Value]) -> serde_json::Value {
     let tags = [("plan".to_owned(), "free".to_owned())];
     let wire = Wire {
-        site: "fv_site",
+        site: "fv_site".into(),
         seq: 7,
-        url: "https://shop.example/",
-        route: "/",
+        url: "https://shop.example/".into(),
+        route: "/".into(),
         device: Some(Device::Phone),
-        connection: "4g",
+        connection: "4g".into(),
         rtt_ms: Some(150.0),
         memory: Some(Tier::High),
         cpu: Some(Tier::Low),
-        release: "2026-11",
+        release: "2026-11".into(),
         viewport: Some(Viewport::Small),
         tags: &tags,
         sample: Some(0.25),
@@ -229,7 +232,7 @@ fn nulls_and_mistakes_in_the_snippets_own_form_cost_their_field() {
 
 #[test]
 fn absent_fields_are_not_written() {
-    let view = Snapshot {
+    let view = Snapshot::<String> {
         id: ViewId::parse(ID).unwrap(),
         url: None,
         route: None,
@@ -242,8 +245,8 @@ fn absent_fields_are_not_written() {
         first_input_ms: None,
     };
     let id = view.id.to_string();
-    let views = vec![write::view(&view, &id, &[], &|text: &String| text)];
-    let wire = Wire { site: "s", url: "u", views, ..Wire::default() };
+    let views = vec![write::view(&view, &id, &[])];
+    let wire = Wire::<String> { site: "s".into(), url: "u".into(), views, ..Wire::default() };
     let expected = format!(
         r#"{{"v":1,"site":"s","seq":0,"url":"u","errors":0,"views":[{{"id":"{ID}","values":{{}}}}]}}"#
     );
@@ -259,7 +262,7 @@ fn listener_is_told_of_a_value_with_its_cause() {
     };
     let told = |metric: Metric, number: f64| {
         let (view, value) = (snapshot(), Value::new(metric, number).unwrap());
-        serde_json::to_value(write::told(&view, ID, (metric, value), &|text: &String| text.as_str())).unwrap()
+        serde_json::to_value(write::told(&view, ID, (metric, value))).unwrap()
     };
     assert_eq!(
         told(Metric::Cls, 0.2),
@@ -297,7 +300,7 @@ fn invalid_field_of_a_fetch_costs_itself() {
     }
     let without = |change: &dyn Fn(&mut Fetch)| {
         let mut cause = whole.clone();
-        change(&mut cause.fetch);
+        change(Arc::make_mut(&mut cause.fetch));
         (Some(cause), lost())
     };
     for wrong in
@@ -332,7 +335,7 @@ fn entry_of_a_list_that_is_invalid_or_beyond_the_bound_costs_itself() {
         let (beacon, dropped) = kept(&body(&format!(
             r#""views":[{{"id":"{ID}","values":{{}},"attribution":{{"ttfb":{{"{field}":{list}}}}}}}]"#
         )));
-        (beacon.snapshots().remove(0).attribution.ttfb.unwrap().fetch, dropped)
+        (Arc::unwrap_or_clone(beacon.snapshots().remove(0).attribution.ttfb.unwrap().fetch), dropped)
     };
     let names = |fetch: Fetch| {
         let names: Vec<String> = fetch.server_timings.into_iter().map(|timing| timing.name).collect();
@@ -389,7 +392,7 @@ fn class_of_a_visitor_that_is_none_costs_itself() {
 fn view_has_its_own_marks_alone() {
     let (view, at) = (snapshot(), Value::new(Metric::Tti, 812.5).unwrap());
     let marks = [view.id, ViewId::new(1, 1)].map(|id| (id, id.to_string(), at));
-    let json = serde_json::to_value(write::view(&view, ID, &marks, &|text: &String| text)).unwrap();
+    let json = serde_json::to_value(write::view(&view, ID, &marks)).unwrap();
     assert_eq!(json["marks"], serde_json::json!({ view.id.to_string(): 812.5 }));
 }
 

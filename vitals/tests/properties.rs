@@ -530,7 +530,7 @@ proptest! {
         now in number(),
     ) {
         let mut document = Document::new(FIRST);
-        document.fetched(Fetched { edges, fetch: Fetch::default() });
+        document.fetched(Fetched { edges, fetch: Fetch::default().into() });
         for item in &items {
             document.push(item);
         }

@@ -14,11 +14,14 @@ pub(crate) const VERSION: &str = "132.0.0";
 const INTEGRITY: &str =
     "sha512-4Usg7yEvwO3FMso3Oov6qkOOHSod1IEv+boKkh77kTljM+eNBouqCTbqWswGzbG+vDNO/b/v2C4gfEh1WgB9Lg==";
 
-/// The options of wasm-opt. The two passes for locals merge locals with the same value. The second `-Oz` uses the
-/// results of the first one. The list of features serves only wasm-opt, so it is stripped. The stack begins at the
-/// bottom of the memory, so the first KiB has no static data (`--low-memory-unused`).
-const OPTIONS: [&str; 6] = [
+/// The options of wasm-opt. The first two passes rebuild the blocks of each function. The two passes for locals merge
+/// locals with the same value. The second `-Oz` uses the results of the first one. The list of features serves only
+/// wasm-opt, so it is stripped. The stack begins at the bottom of the memory, so the first KiB has no static data
+/// (`--low-memory-unused`).
+const OPTIONS: [&str; 8] = [
     "--low-memory-unused",
+    "--flatten",
+    "--rereloop",
     "--merge-locals",
     "--coalesce-locals-learning",
     "-Oz",

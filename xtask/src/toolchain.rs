@@ -16,8 +16,9 @@ pub(crate) const WASM: &str = "wasm32-unknown-unknown";
 /// - Without reference types, wasm-bindgen keeps JavaScript's values in its own array.
 /// - The stack needs far less than the linker's 1 MiB.
 /// - At level 3 LLVM simplifies more than at "z". The flags after the stack's prevent copies of code: a function is
-///   inlined only if its body is no longer than the call, and no loop is unrolled, peeled, split or vectorized.
-const RUSTFLAGS: [&str; 13] = [
+///   inlined only if its body is no longer than the call, no loop is unrolled, peeled, split or vectorized, and no loop
+///   gets further counters.
+const RUSTFLAGS: [&str; 14] = [
     "-Zunstable-options",
     "-Zlocation-detail=none",
     "-Zfmt-debug=none",
@@ -29,6 +30,7 @@ const RUSTFLAGS: [&str; 13] = [
     "-Cllvm-args=-unroll-allow-peeling=false",
     "-Cllvm-args=-unswitch-threshold=0",
     "-Cllvm-args=-enable-pre=false",
+    "-Cllvm-args=-disable-lsr",
     "-Cno-vectorize-loops",
     "-Cno-vectorize-slp",
 ];

@@ -72,15 +72,15 @@ impl Facts {
         self.0.get(self.place(from, -1.0)..self.place(to, -1.0)).unwrap_or_default()
     }
 
-    /// The time of the first fact after `from`.
+    /// The time of the first fact after `from`; infinity if there is none.
     #[must_use]
-    pub fn first_after(&self, from: f64) -> Option<f64> {
-        self.0.get(self.place(from, f64::INFINITY)).map(time)
+    pub fn first_after(&self, from: f64) -> f64 {
+        self.0.get(self.place(from, f64::INFINITY)).map_or(f64::INFINITY, time)
     }
 
     /// Returns the number of facts before this fact.
     fn place(&self, at: f64, number: f64) -> usize {
-        self.0.partition_point(|&[other, its]| other < at || (other == at && its < number))
+        self.0.iter().take_while(|&&[other, its]| other < at || (other == at && its < number)).count()
     }
 
     /// Replaces all facts.

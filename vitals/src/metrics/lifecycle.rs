@@ -187,17 +187,16 @@ impl<T: Text> Lifecycle<T> {
     /// Returns the visible time of a view up to `now`, in milliseconds.
     #[must_use]
     pub fn visible_ms(&self, span: &Span<'_>, now: f64) -> f64 {
-        let next = |facts: &Facts, after| facts.first_after(after).unwrap_or(f64::INFINITY);
         let end = span.end.min(now);
         let mut sum = 0.0;
         let mut from = span.start;
         if span.hidden <= from {
-            from = next(&self.visible, from);
+            from = self.visible.first_after(from);
         }
         while from < end {
-            let to = next(&self.hidden, from).min(end);
+            let to = self.hidden.first_after(from).min(end);
             sum += to - from;
-            from = next(&self.visible, to);
+            from = self.visible.first_after(to);
         }
         sum
     }
@@ -219,7 +218,8 @@ impl<T: Text> Lifecycle<T> {
             hidden = start;
         }
         // The key press or click that caused a view belongs to the previous view.
-        let input = self.inputs.first_after(start).filter(|&at| at < end).unwrap_or(f64::INFINITY);
+        let after = self.inputs.first_after(start);
+        let input = if after < end { after } else { f64::INFINITY };
         Span { cause, start, end, hidden, input, paints }
     }
 }

@@ -245,7 +245,7 @@ impl<T: Text> Views<T> {
             let view = self.later.last_mut().unwrap_or(&mut self.first);
             let loading_until = if view.cause == Cause::Load { complete } else { f64::NEG_INFINITY };
             // The click that caused a view belongs to the view before, even at the same time.
-            let quiet = inputs.first_after(view.start).is_none_or(|input| input > at);
+            let quiet = inputs.first_after(view.start) > at;
             let early = quiet && at <= view.moved.max(loading_until) + limits::REDIRECT_MS;
             let mut begins = change.restored || change.detached;
             if !begins && !change.url.is_blank() {

@@ -4,7 +4,8 @@ use vitals::fetch::{Delivery, Edges, Fetch, Fetched, Protocol, TtfbCause};
 /// Returns the TTFB attribution of each view of a document with such a fetch.
 fn causes(edges: Edges, items: &[Item]) -> Vec<Option<TtfbCause>> {
     let mut document = Document::new(id(0));
-    document.fetched(Fetched { edges, fetch: Fetch { protocol: "h3".to_owned(), ..Fetch::default() } });
+    let fetch = Fetch { protocol: "h3".to_owned(), ..Fetch::default() };
+    document.fetched(Fetched { edges, fetch: fetch.into() });
     for item in items {
         document.push(item);
     }
