@@ -169,13 +169,15 @@
     }
   };
   // The consent and the route count at once, other calls are kept for the module.
-  let call = (name, args) => {
+  let call = (name, args, place) => {
     page[name] = args[0];
-    // Kind 21 for `navigate`, 22 for `route`, whose name has no sixth letter.
-    if (/te$/.test(name)) view(21 + !name[5], now(), "" + args[0]);
+    // Kind 21 for `navigate`, 22 for `route`.
+    if (place < 2) view(21 + place, now(), "" + args[0]);
     else calls.push([name, args, now()]);
   };
-  "navigate route tag mark consent on".split(" ").map((name) => (api[name] = safe((...args) => call(name, args))));
+  "navigate route tag mark consent on"
+    .split(" ")
+    .map((name, place) => (api[name] = safe((...args) => call(name, args, place))));
   const on = (type, run) => window.addEventListener(type, safe(run), true);
   const load = () =>
     //#region load
@@ -201,11 +203,9 @@
         ),
       )
       .catch(() => (page._errors |= 4));
-  const loaded = () => {
-    url ??= pageUrl();
-    // Not if the hook has failed.
-    if (COLLECTOR && url != null) (window.requestIdleCallback || setTimeout)(load, { timeout: 3e3 });
-  };
+  // Not if the hook has failed.
+  const loaded = () =>
+    (url ??= pageUrl()) != null && COLLECTOR && (window.requestIdleCallback || setTimeout)(load, { timeout: 3e3 });
   // A prerendered page begins when it is activated; until then the browser keeps its entries.
   const begin = () => {
     hidden = of("hidden");
@@ -218,12 +218,11 @@
     if (data.route) view(21, 0, data.route);
     // Last, as a browser may have no observers.
     observer = new PerformanceObserver(safe((list) => read(list.getEntries())));
-    TYPES.map((type, place) => {
-      if (PerformanceObserver.supportedEntryTypes.includes(type)) {
-        observer.observe({ type, buffered: true, durationThreshold: EVENT_DURATION_MS_MIN });
-        support |= 1 << place;
-      }
-    });
+    TYPES.map(
+      (type, place) =>
+        PerformanceObserver.supportedEntryTypes.includes(type) &&
+        (observer.observe({ type, buffered: true, durationThreshold: EVENT_DURATION_MS_MIN }), (support |= 1 << place)),
+    );
     push([16, support, +hidden]);
     // Read early, as Firefox writes another type into the entry when it restores the page.
     ask();
