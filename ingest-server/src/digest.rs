@@ -3,11 +3,13 @@
 //! - `week`: the week, and when its digest is due
 //! - `report`: the figures of a week
 //! - `text`: its sentences, and the forms that receivers take
+//! - `number`: values of metrics in both
 //!
 //! The store keeps the last week of each site and channel (`Alerting::digests_plan`), so a restart sends nothing twice. A
 //! server claims a digest in the store before it sends it, and records the outcome after. Of several servers one gets the
 //! claim. A server that ends between the two leaves a digest that nobody repeats: a digest is sent at most once.
 
+mod number;
 mod report;
 mod text;
 mod week;

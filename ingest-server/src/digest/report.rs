@@ -1,5 +1,6 @@
 //! What a digest says of a week, as figures.
 
+use super::number::number;
 use super::week::Week;
 use crate::advice::{AdviceReport, Recommendation};
 use crate::closed_days::Reader;
@@ -296,7 +297,7 @@ fn violation_of(violation: &Violation, is_new: bool) -> WeekViolation {
     let metric = judgement.metric;
     let device = judgement.device.map(|device: Device| format!(", {}", device.name()));
     let release = judgement.release.as_ref().map(|release| format!(", release {release}"));
-    let limit = super::text::number(metric.name(), unit_name(metric), judgement.at_most.number(metric));
+    let limit = number(metric.name(), unit_name(metric), judgement.at_most.number(metric));
     WeekViolation {
         budget: format!(
             "{} p{} of {}{}{} ≤ {limit}",

@@ -1,5 +1,6 @@
 //! The sentences of a digest, and the forms that receivers take.
 
+use super::number::number;
 use super::report::{DigestReport, PreviousWeek, WeekBudgets, WeekRelease, WeekViolation};
 use crate::alert::{Parcel, Receiver, slack_text, teams_card};
 use crate::comparison::{ChangeReport, RouteChange};
@@ -294,16 +295,6 @@ fn budget_lines(budgets: &WeekBudgets) -> Vec<String> {
 /// The UTC day of a time in RFC 3339.
 fn day(time: &str) -> &str {
     time.split('T').next().unwrap_or_default()
-}
-
-/// Formats a value of a metric: `2310 ms`, `0.082`.
-pub(super) fn number(name: &str, unit: &str, value: f64) -> String {
-    if unit == "ms" {
-        return format!("{value:.0} ms");
-    }
-    // CLS has at most 4 places that tell something.
-    let places = if Metric::from_name(name) == Some(Metric::Cls) { 1e4 } else { 1e6 };
-    format!("{}", (value * places).round() / places)
 }
 
 /// Formats a count with its noun: `1 page view`, `12,345 page views`.
