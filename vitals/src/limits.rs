@@ -47,7 +47,7 @@ pub const QUEUE_ITEMS_MAX: usize = 1_500;
 pub const SNIPPET_BYTES_MAX: u64 = 1_500;
 /// Largest snippet, glue and module together, in bytes after brotli: the whole download of a visitor. The aim is
 /// 20,000.
-pub const COLLECTOR_BYTES_MAX: u64 = 22_000;
+pub const COLLECTOR_BYTES_MAX: u64 = 22_100;
 /// Items that the snippet queues before the collector has loaded.
 pub const QUEUED_ITEMS_MAX: usize = 1_200;
 /// Queue items of frequent kinds: resources, tasks, shifts, and events that are no interactions. The rest of the
