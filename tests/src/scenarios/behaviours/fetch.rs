@@ -7,7 +7,7 @@ use crate::scenarios::Visit;
 use crate::scenarios::lab::{Folder, Module};
 use futures_util::FutureExt as _;
 use vitals::beacon::Beacon;
-use vitals::fetch::{Delivery, Fetch, Protocol, TtfbCause};
+use vitals::fetch::{Delivery, Protocol, TtfbCause};
 use vitals::metric::Metric;
 
 /// Duration of the redirect of [`REDIRECTED`], in milliseconds.
@@ -73,7 +73,7 @@ pub(super) const FETCHES: &[Behaviour] = &[
         check: |visit| {
             async {
                 let beacon = reported(visit, "page.html").await;
-                let timings = cause(&beacon).fetch.server_timings;
+                let timings = cause(&beacon).fetch.server_timings.clone();
                 let told: Vec<_> = timings
                     .iter()
                     .map(|one| (one.name.as_str(), one.duration_ms, one.description.as_str()))
@@ -126,7 +126,7 @@ pub(super) const FETCHES: &[Behaviour] = &[
                     beacon.clone().snapshots().iter().all(|view| view.id != id)
                 })
                 .await;
-                let fetch: Fetch = cause(&again).fetch;
+                let fetch = cause(&again).fetch;
                 assert_eq!(fetch.delivery, Some(Delivery::Cache), "{fetch:?}");
                 assert!(!fetch.not_restored.is_empty(), "{fetch:?}");
             }
