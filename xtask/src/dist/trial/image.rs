@@ -33,11 +33,12 @@ pub(super) fn trial(target: Target, dist: &Path, emulator: Option<&Path>) -> Res
     let containers = Containers::new(target)?;
     let bytes = containers.build(&dist.join(format!("image-{}", target.debian())))?;
     say(format!("the image has {:.1} MB", bytes as f64 / 1e6));
-    ensure!(bytes <= IMAGE_BYTES_MAX, "the image has {bytes} bytes; at most {IMAGE_BYTES_MAX} are allowed");
     let mut container = containers.start(emulator)?;
     container.check()?;
     container.server.serve_one_visit()?;
-    container.stop()
+    container.stop()?;
+    ensure!(bytes <= IMAGE_BYTES_MAX, "the image has {bytes} bytes; at most {IMAGE_BYTES_MAX} are allowed");
+    Ok(())
 }
 
 /// The containers of a target, in a storage of their own.
