@@ -375,7 +375,7 @@ mod tests {
         let mut row = Vec::new();
         push(&view, &mut row);
         assert_eq!(row.len(), FIELDS.len());
-        assert_eq!(row.iter().filter(|value| **value == Datum::Absent).count(), 24);
+        assert_eq!(row.iter().filter(|value| **value == Datum::Absent).count(), 26);
     }
 
     #[test]
