@@ -4,7 +4,7 @@ mod erase;
 mod routes;
 
 use crate::client::RemoteArgs;
-use crate::output::Terminal;
+use crate::output::{self, Terminal};
 use crate::store_args::{HOST_PLACEHOLDER, PublicUrl, StoreArgs, current_key, find_site, script_tag};
 use anyhow::ensure;
 use clap::{Subcommand, ValueEnum};
@@ -315,12 +315,10 @@ fn show_all(common: &Common, sites: &[Site]) {
     }
 }
 
-#[allow(clippy::print_stdout)]
 pub(crate) fn print(value: &Value) {
-    println!("{value:#}");
+    print_text(&format!("{value:#}"));
 }
 
-#[allow(clippy::print_stdout)]
 pub(crate) fn print_text(text: &str) {
-    println!("{text}");
+    output::print(&format!("{text}\n"));
 }

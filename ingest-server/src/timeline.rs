@@ -129,11 +129,11 @@ fn is_on_hours(zone: &TimeZone, range: Range) -> bool {
     })
 }
 
-/// The bounds of the hours of a range.
+/// The bounds of the hours of a range, counted from its start. The last one may end after the range.
 fn hours(range: Range) -> Vec<i64> {
     // One more than allowed, so that the excess shows.
     let most = limits::SERIES_STEPS_MAX as i64 + 1;
-    let count = (range.to_ms - range.from_ms).div_euclid(HOUR_MS).clamp(0, most);
+    let count = (range.to_ms - range.from_ms + HOUR_MS - 1).div_euclid(HOUR_MS).clamp(0, most);
     (0..=count).map(|hour| range.from_ms + hour * HOUR_MS).collect()
 }
 
@@ -205,6 +205,13 @@ mod tests {
         }
         let hours = Timeline::new(two, Step::Hour, "Europe/Berlin", 0).unwrap();
         assert_eq!((hours.len(), hours.bounds[48]), (48, two.to_ms));
+        let minutes =
+            Timeline::new(range("2026-11-18T10:23:00Z", "2026-11-18T12:41:00Z"), Step::Hour, "UTC", 0);
+        assert_eq!(
+            bounds(&minutes.unwrap()),
+            ["2026-11-18T10:23:00Z", "2026-11-18T11:23:00Z", "2026-11-18T12:23:00Z", "2026-11-18T13:23:00Z"],
+            "the last hour is whole"
+        );
     }
 
     #[test]

@@ -4,7 +4,7 @@ use crate::beacon::now_ms;
 use crate::server::binary;
 use fieldvitals_store::rollup::{DAY_MS, day_of};
 use fieldvitals_store::{
-    Context, LoadBatch, NewSite, Retention, Senders, Site, Source, SpoolId, Store, ViewUpdate, Weight,
+    Context, LoadBatch, NewSite, Retention, Senders, Site, SiteId, Source, SpoolId, Store, ViewUpdate, Weight,
 };
 use std::process::{Command, Stdio};
 use vitals::metric::{Metric, Value, Values};
@@ -85,19 +85,25 @@ pub async fn fill(store: &dyn Store, name: &str, views: u32) -> Site {
     let recent_ms = recent_day_ms();
     let mut all: Vec<ViewUpdate> = (0..views).map(|number| update(recent_ms, views, number)).collect();
     all.extend((0..2 * OLD_VIEWS).map(|number| update(created_ms, 3 * OLD_VIEWS, number)));
+    load(store, site.id, &all).await;
+    site
+}
+
+/// Loads page views, a beacon each, and folds their rollups.
+///
+/// # Panics
+/// Panics if the store fails.
+pub async fn load(store: &dyn Store, site: SiteId, views: &[ViewUpdate]) {
     let (spool, mut after) = (SpoolId([7; 16]), 0);
-    for part in all.chunks(4_000) {
-        let beacons: Vec<Vec<ViewUpdate>> = part.iter().map(|update| vec![update.clone()]).collect();
+    for part in views.chunks(4_000) {
+        let beacons: Vec<Vec<ViewUpdate>> = part.iter().map(|view| vec![view.clone()]).collect();
         let up_to = after + beacons.len() as u64;
-        store
-            .load(LoadBatch { site: site.id, spool, after, up_to, beacons, senders: Senders::Unknown })
-            .await
-            .expect("a load");
+        let batch = LoadBatch { site, spool, after, up_to, beacons, senders: Senders::Unknown };
+        store.load(batch).await.expect("a load");
         after = up_to;
     }
     store.cursors_forget(spool).await.expect("the cursor goes");
     store.maintain(now_ms() as i64, Retention::default()).await.expect("maintenance");
-    site
 }
 
 /// One of `of` page views over three days, each with its own values. Another library reports every eighth of them.

@@ -13,6 +13,7 @@ pub mod duckdb;
 pub mod engines;
 pub mod filled;
 pub mod load;
+pub mod month;
 pub mod proxy;
 pub mod receiver;
 pub mod scenarios;

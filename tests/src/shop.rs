@@ -3,13 +3,12 @@
 //! Release 2.5.0 makes the LCP of `/product/:id` on phones worse by [`SLOWER`]; nothing else changes.
 
 use crate::beacon::now_ms;
+use crate::filled::load;
 use crate::server::{Launch, Server};
 use fieldvitals_store::context::conditions::Conditions;
 use fieldvitals_store::context::{ClsDetail, Detail, InpDetail, LcpDetail};
 use fieldvitals_store::rollup::{DAY_MS, day_of};
-use fieldvitals_store::{
-    Context, LoadBatch, NewSite, Retention, Senders, Source, SpoolId, Store, ViewUpdate, Weight,
-};
+use fieldvitals_store::{Context, NewSite, Source, Store, ViewUpdate, Weight};
 use fieldvitals_store_sqlite::SqliteStore;
 use tempfile::TempDir;
 use vitals::attribution::LoadState;
@@ -57,17 +56,8 @@ pub async fn server_with(launch: Launch) -> Server {
     let first_ms = day_of(now_ms() as i64) - DAYS * DAY_MS;
     let (name, key, origins) = (NAME.to_owned(), "fvk_shop".to_owned(), vec!["*".to_owned()]);
     let site = store.site_add(NewSite { name, key, origins, created_ms: first_ms }).await.expect("a site").id;
-    let views: Vec<Vec<ViewUpdate>> =
-        (0..DAYS * PER_DAY).map(|number| vec![view(first_ms, number)]).collect();
-    let (spool, mut after) = (SpoolId([7; 16]), 0);
-    for part in views.chunks(4_000) {
-        let (beacons, up_to) = (part.to_vec(), after + part.len() as u64);
-        let batch = LoadBatch { site, spool, after, up_to, beacons, senders: Senders::Unknown };
-        store.load(batch).await.expect("a load");
-        after = up_to;
-    }
-    store.cursors_forget(spool).await.expect("the cursor goes");
-    store.maintain(now_ms() as i64, Retention::default()).await.expect("maintenance");
+    let views: Vec<ViewUpdate> = (0..DAYS * PER_DAY).map(|number| view(first_ms, number)).collect();
+    load(&*store, site, &views).await;
     store.close().await;
     let server = Server::launch_on(folder, launch).await;
     let at = day_of(now_ms() as i64) - NEW_DAYS * DAY_MS;

@@ -42,6 +42,7 @@ const IMPORTS: [(&str, &[&str]); 11] = [
             "fieldvitals-store",
             "fieldvitals-store-postgres",
             "fieldvitals-store-sqlite",
+            "fieldvitals-traffic",
             "vitals",
         ],
     ),
@@ -101,6 +102,7 @@ pub(crate) fn tidy() -> Result<()> {
     limits::check(&files, &mut problems);
     circles::check(&files, &mut problems);
     machines(&files, &mut problems);
+    schemas(&files, &mut problems);
     if problems.is_empty() {
         say(format!("tidy: {} files, nothing to say", files.len()));
         return Ok(());
@@ -212,6 +214,30 @@ fn machines(files: &[File], problems: &mut Vec<String>) {
     }
 }
 
+/// Reports schemas of the API with the same name: in the OpenAPI document one of them replaces the other.
+fn schemas(files: &[File], problems: &mut Vec<String>) {
+    let mut places = BTreeMap::new();
+    for file in files.iter().filter(|file| file.path.starts_with("ingest-server/src/")) {
+        let mut is_schema = false;
+        for (number, line) in code(&file.text) {
+            is_schema |= has_word(line, "derive") && has_word(line, "ToSchema");
+            let mut words = line.split(|character: char| !character.is_alphanumeric() && character != '_');
+            let Some(name) = words
+                .any(|word| word == "struct" || word == "enum")
+                .then(|| words.next())
+                .flatten()
+                .filter(|_| std::mem::take(&mut is_schema))
+            else {
+                continue;
+            };
+            let place = format!("{}:{number}", file.path);
+            if let Some(other) = places.insert(name, place.clone()) {
+                problems.push(format!("{place}: {name} is also a schema of {other}; rename one"));
+            }
+        }
+    }
+}
+
 fn begins_path(line: &str, place: usize) -> bool {
     let before = line.get(..place).and_then(|before| before.chars().next_back());
     !before.is_some_and(|character| character.is_alphanumeric() || "._-/}*".contains(character))
@@ -256,6 +282,15 @@ mod tests {
         let used = "use sqlx::Row;\n// sqlx\nlet sqlxs = 1;\n";
         assert!(problems(confined, &[file("store-sqlite/src/a.rs", used)]).is_empty());
         assert_eq!(problems(confined, &[file("ingest-server/src/http/a.rs", used)]).len(), 1);
+    }
+
+    #[test]
+    fn a_schema_has_a_name_of_its_own() {
+        let schema = "#[derive(Debug, ToSchema)]\npub struct EntryReport {\n    at: String,\n}\n";
+        let other = "#[derive(Debug)]\nstruct EntryReport;\n";
+        let (audit, samples) = ("ingest-server/src/audit.rs", "ingest-server/src/samples.rs");
+        assert!(problems(schemas, &[file(audit, schema), file(samples, other)]).is_empty());
+        assert_eq!(problems(schemas, &[file(audit, schema), file(samples, schema)]).len(), 1);
     }
 
     #[test]

@@ -22,7 +22,7 @@ const JOINED: &str = "joined.tmp";
 /// Separates the parts of a segment's name.
 const SEPARATOR: char = '_';
 /// The version of the columns and of the folder. An export cannot be resumed by a release with another one.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// Describes an export, so that it is resumed only by the same command.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

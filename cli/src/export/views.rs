@@ -47,6 +47,8 @@ pub(super) const FIELDS: &[Field] = &[
     Field::new("engaged", Kind::Flag),
     Field::new("first_input_ms", Kind::Integer),
     Field::new("document_kb", Kind::Integer),
+    Field::new("confidence", Kind::Text),
+    Field::new("confidence_noise_percent", Kind::Integer),
     Field::new("attribution", Kind::Json),
     Field::new("server_timings", Kind::Json),
     Field::new("not_restored", Kind::Json),
@@ -111,6 +113,7 @@ fn push<'a>(view: &'a ViewUpdate, row: &mut Vec<Datum<'a>>) {
     let context = &view.context;
     let detail = context.detail.as_deref();
     let conditions = context.conditions.as_deref();
+    let confidence = conditions.and_then(|of| of.confidence);
     row.extend([
         Datum::Id(view.id),
         Datum::Time(view.id.start_ms()),
@@ -143,6 +146,8 @@ fn push<'a>(view: &'a ViewUpdate, row: &mut Vec<Datum<'a>>) {
         Datum::flag(conditions.and_then(|of| of.engaged)),
         Datum::integer(conditions.and_then(|of| of.first_input_ms)),
         Datum::integer(conditions.and_then(|of| of.document_kb)),
+        Datum::text(confidence.map(|(level, _)| level.name())),
+        Datum::integer(confidence.map(|(_, noise)| noise)),
         json(Attribution::of(detail, conditions)),
         json(conditions.and_then(server_timings)),
         json(conditions.map(|of| &of.not_restored).filter(|reasons| !reasons.is_empty())),
@@ -268,6 +273,7 @@ mod tests {
     use crate::export::encode::Format;
     use fieldvitals_store::Context;
     use fieldvitals_store::context::{ClsDetail, InpDetail, LcpDetail};
+    use vitals::fetch::ConfidenceLevel;
 
     /// A page view with everything that a page view can have.
     fn full_view() -> ViewUpdate {
@@ -305,6 +311,7 @@ mod tests {
             protocol: Some(Protocol::H3),
             delivery: Some(Delivery::ALL[0]),
             document_kb: Some(12),
+            confidence: Some((ConfidenceLevel::Low, 20)),
             server_timings: vec![(text("edge"), 13, text("HIT"))],
             not_restored: vec![text("unload-listener")],
             rtt: Some(Rtt::Under100),
@@ -352,6 +359,8 @@ mod tests {
         assert_eq!(value("lcp_ms"), Datum::Number(1_234.567));
         assert_eq!(value("cls"), Datum::Number(1.234_567));
         assert_eq!(value("tags"), Datum::Json(r#"{"plan":"=pro"}"#.to_owned()), "the first of two");
+        assert_eq!(value("confidence"), Datum::Text("low"));
+        assert_eq!(value("confidence_noise_percent"), Datum::Integer(20));
         assert_eq!(value("marks_ms"), Datum::Json(r#"{"order":11}"#.to_owned()));
     }
 
@@ -366,7 +375,7 @@ mod tests {
         let mut row = Vec::new();
         push(&view, &mut row);
         assert_eq!(row.len(), FIELDS.len());
-        assert_eq!(row.iter().filter(|value| **value == Datum::Absent).count(), 24);
+        assert_eq!(row.iter().filter(|value| **value == Datum::Absent).count(), 26);
     }
 
     #[test]

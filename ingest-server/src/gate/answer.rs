@@ -109,7 +109,7 @@ pub struct BaselineReport {
     period: PeriodReport,
     /// Page views with a value of the metric; of a large release, those of a sample.
     n: u64,
-    /// The percentile.
+    /// The percentile of those in classes that both sides have.
     measured: Option<f64>,
     /// As that of the judged page views.
     design_effect: f64,

@@ -42,7 +42,8 @@ pub struct MetricReport {
     pub distribution: Option<Vec<BinReport>>,
 }
 
-/// One bin: page views with a value in a range.
+/// One bin: page views with a value in a range. At edges that are no thresholds, the page views of one bucket of the
+/// histogram (1.1 % wide) count on the side of its middle.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct BinReport {
     /// Lower edge, excluded; the first bin may contain 0.

@@ -11,6 +11,7 @@ use vitals::fetch;
 use vitals::metric::Value;
 
 /// A page view's attribution of the metric.
+#[derive(Clone)]
 pub(super) struct Sample {
     value: u32,
     parts_ms: Vec<u32>,
@@ -74,11 +75,8 @@ impl Sample {
 /// An element's longest selector and image, its selectors, and its page views.
 type Element = ((String, String), Vec<String>, Vec<Sample>);
 
-/// Returns the causes in their order.
-pub(super) fn of(
-    explained: AttributionMetric,
-    groups: BTreeMap<(String, String), Vec<Sample>>,
-) -> Vec<Cause> {
+/// Returns the elements, each with its selectors: the most frequent first.
+fn elements(groups: BTreeMap<(String, String), Vec<Sample>>) -> Vec<Element> {
     let keys: Vec<(String, String)> = groups.keys().cloned().collect();
     let mut found: Vec<((String, String), Vec<Sample>)> = groups.into_iter().collect();
     found.sort_by_key(|(_, samples)| Reverse(samples.len()));
@@ -93,6 +91,27 @@ pub(super) fn of(
             None => elements.push((element, vec![key.0], samples)),
         }
     }
+    elements
+}
+
+/// Returns the most frequent selector of the element of each selector.
+pub(super) fn first_selectors(
+    groups: &BTreeMap<(String, String), Vec<Sample>>,
+) -> BTreeMap<(String, String), String> {
+    let elements = elements(groups.clone()).into_iter();
+    let of_element = |((_, what), selectors, _): Element| {
+        let first = selectors[0].clone();
+        selectors.into_iter().map(move |selector| ((selector, what.clone()), first.clone()))
+    };
+    elements.flat_map(of_element).collect()
+}
+
+/// Returns the causes in their order.
+pub(super) fn of(
+    explained: AttributionMetric,
+    groups: BTreeMap<(String, String), Vec<Sample>>,
+) -> Vec<Cause> {
+    let mut elements = elements(groups);
     elements.sort_by_key(|((_, what), selectors, samples)| {
         (Reverse(samples.len()), selectors[0].clone(), what.clone())
     });

@@ -377,11 +377,12 @@ impl Model {
                 groups.entry(key).or_default().push(sample);
             }
         }
+        let first_of = causes::first_selectors(&groups);
         answer.causes = causes::of(query.explained, groups);
         answer.found = answer.causes.len();
         answer.causes.truncate(query.limit);
         answer.conditions = conditions::found(&seen, query.limit);
-        answer.slow = slow::found(query.explained, &measured);
+        answer.slow = slow::found(query.explained, &measured, &first_of);
         let n = tbt.len() as i64;
         answer.tbt = Blocking { n, p50_micros: percentile(&tbt, 50), p75_micros: percentile(&tbt, 75) };
         answer

@@ -11,8 +11,12 @@ use vitals::metric::{Rating, Value};
 /// The dominant part of a page view, its size, its element and its resource.
 type Seen = (Part, u32, String, String);
 
-/// Counts the slow ones among page views with these values.
-pub(super) fn found(explained: AttributionMetric, seen: &[(Value, &Context)]) -> Slow {
+/// Counts the slow ones among page views with these values. `first_of` has the most frequent selector of each element.
+pub(super) fn found(
+    explained: AttributionMetric,
+    seen: &[(Value, &Context)],
+    first_of: &BTreeMap<(String, String), String>,
+) -> Slow {
     let is_slow = |value: Value| explained.metric().rate(value) != Rating::Good;
     let slow: Vec<&Context> =
         seen.iter().filter(|(value, _)| is_slow(*value)).map(|(_, context)| *context).collect();
@@ -22,17 +26,35 @@ pub(super) fn found(explained: AttributionMetric, seen: &[(Value, &Context)]) ->
     }
     let part = |(part, seen): (Part, Vec<Seen>)| {
         let sizes: Vec<u32> = seen.iter().map(|(_, size, _, _)| *size).collect();
-        let mut named: BTreeMap<(String, String), i64> = BTreeMap::new();
-        for (_, _, target, resource) in seen {
-            *named.entry((target, resource)).or_default() += 1;
-        }
-        let ((target, resource), named) =
-            named.into_iter().min_by_key(|(_, views)| Reverse(*views)).unwrap_or_default();
+        let element = |target: &String, resource: &String| {
+            let what = if explained == AttributionMetric::Lcp { resource.clone() } else { String::new() };
+            first_of.get(&(target.clone(), what)).unwrap_or(target).clone()
+        };
+        let named: Vec<(String, String)> = seen
+            .into_iter()
+            .map(|(_, _, target, resource)| (element(&target, &resource), resource))
+            .collect();
+        let target = most(named.iter().map(|(target, _)| target));
+        let resource = most(named.iter().filter(|(of, _)| *of == target).map(|(_, resource)| resource));
+        let named = named.iter().filter(|(of, by)| (of, by) == (&target, &resource)).count() as i64;
         let (views, median) = (sizes.len() as i64, percentile(&sizes, 50));
         SlowPart { part, views, median, target, resource, named }
     };
     let parts: Vec<SlowPart> = parts.into_iter().map(part).collect();
     Slow { views: slow.len() as i64, explained: parts.iter().map(|part| part.views).sum(), parts }
+}
+
+/// Returns the most frequent text, of several the first by name.
+fn most<'a>(texts: impl Iterator<Item = &'a String>) -> String {
+    let mut counts: BTreeMap<&String, i64> = BTreeMap::new();
+    for text in texts {
+        *counts.entry(text).or_default() += 1;
+    }
+    counts
+        .into_iter()
+        .min_by_key(|(_, count)| Reverse(*count))
+        .map(|(text, _)| text.clone())
+        .unwrap_or_default()
 }
 
 fn part_of(explained: AttributionMetric, context: &Context) -> Option<Seen> {

@@ -186,7 +186,7 @@ impl Explaining {
     /// Returns the answer about the page views of a scan.
     #[must_use]
     pub fn finish(mut self, scanned: Scanned) -> Causes {
-        let elements = self.elements();
+        let (elements, first_of) = self.elements();
         self.answer.found = elements.len();
         let texts = &self.texts;
         let is_inp = self.explained == AttributionMetric::Inp;
@@ -203,7 +203,11 @@ impl Explaining {
         let shown = ranked.into_iter().take(self.limit);
         self.answer.causes = shown.map(|(_, element)| cause(self.explained, element, texts)).collect();
         self.answer.conditions = self.conditions.finish(&self.texts, self.limit);
-        self.answer.slow = self.slow.finish(&self.texts);
+        let has_image = self.explained == AttributionMetric::Lcp;
+        self.answer.slow = self.slow.finish(&self.texts, |(target, resource)| {
+            let what = if has_image { resource } else { EMPTY };
+            first_of.get(&(target, what)).copied().unwrap_or(target)
+        });
         self.answer.tbt = Blocking {
             n: self.tbt_micros.len() as i64,
             p50_micros: percentile(&mut self.tbt_micros, 50, |&micros| micros),
@@ -212,8 +216,8 @@ impl Explaining {
         Causes { period: scanned.period, sample: scanned.sample, ..self.answer }
     }
 
-    /// Joins the groups of each element.
-    fn elements(&mut self) -> Vec<Element> {
+    /// Joins the groups of each element. Also returns the element's most frequent selector for each of its groups.
+    fn elements(&mut self) -> (Vec<Element>, HashMap<(usize, usize), usize>) {
         let mut groups: Vec<((usize, usize), Group)> = self.groups.drain().collect();
         let texts = &self.texts;
         let key = |((target, what), group): &((usize, usize), Group)| {
@@ -229,27 +233,30 @@ impl Explaining {
         let joined = elements::join(&selectors);
         let mut places: HashMap<(&str, usize), usize> = HashMap::new();
         let mut elements: Vec<Element> = Vec::new();
+        let mut first_of = HashMap::new();
         for ((target, what), group) in groups {
             let own = (texts[target].as_str(), what);
             let element = joined.get(&own).copied().unwrap_or(own);
             match places.get(&element) {
                 Some(&place) => {
+                    // The first selector is the most frequent one.
+                    first_of.insert((target, what), elements[place].targets[0]);
                     elements[place].targets.push(target);
                     elements[place].group.merge(group);
                 }
                 None => {
+                    first_of.insert((target, what), target);
                     places.insert(element, elements.len());
                     elements.push(Element { targets: vec![target], what, group });
                 }
             }
         }
-        // The first selector is the most frequent one.
         let key = |element: &Element| {
             let first = element.targets.first().copied().unwrap_or(EMPTY);
             (Reverse(element.group.samples.len()), (&texts[first], &texts[element.what]))
         };
         elements.sort_unstable_by(|one, other| key(one).cmp(&key(other)));
-        elements
+        (elements, first_of)
     }
 }
 
@@ -349,7 +356,7 @@ fn percentile<T>(all: &mut [T], percent: u8, number: impl Fn(&T) -> u32) -> u32 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::context::{Detail, InpDetail, LcpDetail};
+    use crate::context::{ClsDetail, Detail, InpDetail, LcpDetail};
     use crate::{CellQuery, SiteId, Weight};
     use vitals::attribution::LoadState;
     use vitals::metric::Values;
@@ -458,5 +465,31 @@ mod tests {
         );
         assert_eq!(answer.causes[0].events, [(text("click"), 1), (text("pointerdown"), 1)]);
         assert_eq!(answer.found, 4);
+    }
+
+    #[test]
+    fn slow_part_names_the_element_of_all_its_selectors() {
+        let views = CellQuery::new(SiteId(1), 0, 1);
+        let query = CauseQuery { views, explained: AttributionMetric::Cls, limit: 9, views_max: u64::MAX };
+        let mut names = TextNames::default();
+        for (code, text) in (10..).zip(["#buy", "#menu>a", "#menu>a.is-open"]) {
+            names.insert(1, code, text.to_owned());
+        }
+        let mut explaining = Explaining::new(&query);
+        explaining.begin(&names);
+        for target in [10, 10, 10, 11, 11, 12, 12] {
+            let cls = ClsDetail { target, at_ms: 1, value_micros: 300_000, load_state: LoadState::Complete };
+            let (tags, marks) = (Vec::new(), Vec::new());
+            let detail = Detail { lcp: None, inp: None, cls: Some(cls), tags, marks };
+            let context = Context { detail: Some(Box::new(detail)), ..Context::NONE };
+            let mut values = Values::EMPTY;
+            values.set(Metric::Cls, Value::from_micros(Metric::Cls, 400_000));
+            let (id, weight) = (ViewId::new(0, 0), Weight::ONE);
+            explaining.add(&Seen { id, day: 1, weight, values, tti_gap: None, context }, &names);
+        }
+        let answer = explaining.finish(Scanned::default());
+        let (cause, slow) = (&answer.causes[0], &answer.slow.parts[0]);
+        assert_eq!((cause.target.as_str(), cause.views), ("#menu>a", 4));
+        assert_eq!((slow.target.as_str(), slow.named), ("#menu>a", 4), "as the causes say");
     }
 }

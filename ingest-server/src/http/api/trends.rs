@@ -32,7 +32,8 @@ pub struct TrendsReport {
     site: String,
     period: PeriodReport,
     step: Step,
-    /// Starts of the steps, RFC 3339, UTC. The points of each line have the same order.
+    /// Starts of the steps, RFC 3339, UTC. The points of each line have the same order. Steps are whole: the first one may
+    /// begin before the period, and the last one may end after it.
     steps: Vec<String>,
     /// A line a row, in the order of the ranking.
     pages: Vec<TrendReport>,

@@ -28,11 +28,12 @@ pub struct SlowPart {
     pub views: i64,
     /// The median size of the part in them: milliseconds, or millionths of a score for CLS.
     pub median: u32,
-    /// The element that most of them name; empty if unknown.
+    /// The element that most of them name, by its most frequent selector; empty if unknown.
     pub target: String,
-    /// LCP: the URL of the image; INP: the URL of the longest script; empty otherwise, and if unknown.
+    /// The most frequent one of these page views. LCP: the URL of the image; INP: the URL of the longest script; empty
+    /// otherwise, and if unknown.
     pub resource: String,
-    /// Page views that name `target` and `resource`.
+    /// Page views that name `target`, by any of its selectors, and `resource`.
     pub named: i64,
 }
 
@@ -67,26 +68,45 @@ impl Gathering {
         *group.named.entry(place).or_default() += 1;
     }
 
-    /// Returns the answer.
-    pub(super) fn finish(self, texts: &[String]) -> Slow {
+    /// Returns the answer. `element` maps the indexes of an element's selector and resource to that of its most frequent
+    /// selector.
+    pub(super) fn finish(self, texts: &[String], element: impl Fn((usize, usize)) -> usize) -> Slow {
         let part = |(part, mut group): (Part, Group)| {
-            let key = |((target, resource), views): &((usize, usize), i64)| {
-                (Reverse(*views), &texts[*target], &texts[*resource])
-            };
-            let named = group.named.into_iter().min_by(|one, other| key(one).cmp(&key(other)));
-            let ((target, resource), named) = named.unwrap_or(((EMPTY, EMPTY), 0));
+            let named = group.named.iter().map(|(&place, &views)| (element(place), place.1, views));
+            let named: Vec<(usize, usize, i64)> = named.collect();
+            let target = most(texts, named.iter().map(|&(target, _, views)| (target, views)));
+            let of_target: Vec<(usize, i64)> = named
+                .into_iter()
+                .filter(|&(named, ..)| named == target)
+                .map(|(_, resource, views)| (resource, views))
+                .collect();
+            let resource = most(texts, of_target.iter().copied());
+            let named =
+                of_target.iter().filter(|&&(named, _)| named == resource).map(|&(_, views)| views).sum();
             SlowPart {
                 part,
                 views: group.sizes.len() as i64,
-                median: percentile(&mut group.sizes, 50, |&size| size),
                 target: texts[target].clone(),
                 resource: texts[resource].clone(),
                 named,
+                median: percentile(&mut group.sizes, 50, |&size| size),
             }
         };
         let parts: Vec<SlowPart> = self.parts.into_iter().map(part).collect();
         Slow { views: self.views, explained: parts.iter().map(|part| part.views).sum(), parts }
     }
+}
+
+/// Returns the text with most page views, of several the first by name.
+fn most(texts: &[String], named: impl Iterator<Item = (usize, i64)>) -> usize {
+    let mut views_of: HashMap<usize, i64> = HashMap::new();
+    for (text, views) in named {
+        *views_of.entry(text).or_default() += views;
+    }
+    views_of
+        .into_iter()
+        .min_by_key(|&(text, views)| (Reverse(views), &texts[text]))
+        .map_or(EMPTY, |(text, _)| text)
 }
 
 #[cfg(test)]
@@ -101,7 +121,7 @@ mod tests {
             gathering.add(Part::LcpRenderDelay, size, (target, 4));
         }
         gathering.add(Part::LcpTtfb, 2_000, (EMPTY, EMPTY));
-        let slow = gathering.finish(&texts);
+        let slow = gathering.finish(&texts, |(target, _)| target);
         assert_eq!((slow.views, slow.explained), (9, 5));
         let part = |part, views, median, target: &str, resource: &str, named| {
             let (target, resource) = (target.to_owned(), resource.to_owned());
@@ -112,13 +132,25 @@ mod tests {
     }
 
     #[test]
+    fn element_with_several_resources_is_one() {
+        let texts = ["", "(other)", "#hero>img", "#ad", "a.avif", "b.avif", "ad.avif"].map(str::to_owned);
+        let mut gathering = Gathering::default();
+        for place in [(2, 4), (2, 4), (2, 5), (2, 5), (3, 6), (3, 6), (3, 6)] {
+            gathering.add(Part::LcpLoadDelay, 900, place);
+        }
+        let slow = gathering.finish(&texts, |(target, _)| target);
+        let part = &slow.parts[0];
+        assert_eq!((part.target.as_str(), part.resource.as_str(), part.named), ("#hero>img", "a.avif", 2));
+    }
+
+    #[test]
     fn elements_past_their_bound_are_counted_together() {
         let texts: Vec<String> = (0..limits::CAUSES_MAX + 9).map(|number| format!("#{number}")).collect();
         let mut gathering = Gathering::default();
         for place in 2..limits::CAUSES_MAX + 9 {
             gathering.add(Part::ClsLate, 1, (place, EMPTY));
         }
-        let slow = gathering.finish(&texts);
+        let slow = gathering.finish(&texts, |(target, _)| target);
         assert_eq!((slow.parts[0].target.as_str(), slow.parts[0].named), ("#1", 7), "{slow:?}");
     }
 }

@@ -135,7 +135,7 @@ pub struct ViewConditionsReport {
     /// The compressed size of the document, in kilobytes.
     document_kb: Option<u32>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    server_timings: Vec<EntryReport>,
+    server_timings: Vec<ServerTimingReport>,
     /// Why the page was not restored from the back/forward cache.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     not_restored: Vec<String>,
@@ -143,7 +143,7 @@ pub struct ViewConditionsReport {
 
 /// A `Server-Timing` entry.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct EntryReport {
+pub struct ServerTimingReport {
     name: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     description: Option<String>,
@@ -218,7 +218,7 @@ fn filled(text: String) -> Option<String> {
 }
 
 fn of_view(conditions: Conditions) -> ViewConditionsReport {
-    let entry = |(name, duration_ms, description)| EntryReport {
+    let entry = |(name, duration_ms, description)| ServerTimingReport {
         name,
         description: filled(description),
         duration_ms,
