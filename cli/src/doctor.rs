@@ -21,7 +21,6 @@ use fetch::Fetcher;
 use fieldvitals_server::clock::now_ms;
 use fieldvitals_server::diagnosis::Deployment;
 use fieldvitals_server::limits::SPOOL_BYTES_MAX;
-use fieldvitals_store::Retention;
 use fieldvitals_store::diagnosis::{Finding, Level};
 use reqwest::Url;
 use serde_json::json;
@@ -39,9 +38,9 @@ const MIB: u64 = 1024 * 1024;
 pub(crate) struct Args {
     #[command(flatten)]
     store: StoreArgs,
-    /// Days for which the server keeps page views.
-    #[arg(long = "keep-views-days", env = "FIELDVITALS_KEEP_VIEWS_DAYS", default_value_t = Retention::default().raw_days, value_name = "N")]
-    keep_views_days: u32,
+    /// Days for which the server keeps page views; by default what `fieldvitals retention show` says.
+    #[arg(long = "keep-views-days", env = "FIELDVITALS_KEEP_VIEWS_DAYS", value_name = "N")]
+    keep_views_days: Option<u32>,
     /// Maximum size of the server's spool, in MiB.
     #[arg(long, env = "FIELDVITALS_SPOOL_MAX_MIB", default_value_t = SPOOL_BYTES_MAX / MIB, value_name = "N")]
     spool_max_mib: u64,

@@ -153,8 +153,8 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
 fn text(shown: &Shown) -> String {
     let from = match shown.from.as_str() {
         "options" => "set by the options of this server",
-        "store" => "set for all servers of the store",
-        _ => "the defaults",
+        "store" => "set for all servers of the store; a server with --keep-… options follows those",
+        _ => "the defaults; a server with --keep-… options follows those",
     };
     let days = |days: u32| count(u64::from(days), "day");
     format!(
@@ -189,7 +189,7 @@ mod tests {
     fn retention_is_shown_with_its_source() {
         let text = text(&Shown::new("store", Retention { raw_days: 1, hourly_days: 14, daily_days: 762 }));
         let expected = "page views      1 day\nhourly rollups  14 days\ndaily rollups   762 days\nset for all servers of \
-                        the store";
+                        the store; a server with --keep-… options follows those";
         assert_eq!(text, expected);
     }
 }

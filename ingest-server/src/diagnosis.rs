@@ -23,8 +23,8 @@ pub struct Deployment<'a> {
     pub data_dir: &'a Path,
     /// URL of the store; `None` for the embedded one.
     pub database_url: Option<&'a str>,
-    /// Retention of page views, in days.
-    pub kept_days: u32,
+    /// Retention of page views by the server's options, in days; `None` for that of the store.
+    pub kept_days: Option<u32>,
     /// Limit of the spool's backlog, in bytes.
     pub spool_bytes: u64,
     /// A folder or file of backups; `None` for the record of `fieldvitals backup`.
@@ -233,7 +233,7 @@ mod tests {
         let deployment = |backups| Deployment {
             data_dir: folder.path(),
             database_url: None,
-            kept_days: 30,
+            kept_days: None,
             spool_bytes: 1,
             backups,
         };

@@ -7,7 +7,8 @@
 //!
 //! The store keeps the last week of each site and channel (`Alerting::digests_plan`), so a restart sends nothing twice. A
 //! server claims a digest in the store before it sends it, and records the outcome after. Of several servers one gets the
-//! claim. A server that ends between the two leaves a digest that nobody repeats: a digest is sent at most once.
+//! claim. A server that is killed between the two leaves a digest that nobody repeats: a crash repeats no digest, only a
+//! receiver that does not answer in time may get one again.
 
 mod number;
 mod report;
@@ -28,7 +29,8 @@ use futures_util::future::join_all;
 use futures_util::stream;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
 
 /// The name of the lease.
 const TASK: &str = "weekly digests";
@@ -50,6 +52,25 @@ pub struct Digests {
     holder: [u8; 16],
     /// The last week that this server planned for each site.
     planned: Mutex<HashMap<SiteId, i32>>,
+    /// Whether the server stops.
+    stopping: watch::Sender<bool>,
+}
+
+/// The time of a round, which may take many minutes: the time of its begin, and what has passed since.
+#[derive(Clone, Copy)]
+struct Moment {
+    at_ms: i64,
+    at: Instant,
+}
+
+impl Moment {
+    fn new(at_ms: i64) -> Self {
+        Self { at_ms, at: Instant::now() }
+    }
+
+    fn now_ms(self) -> i64 {
+        self.at_ms.saturating_add(i64::try_from(self.at.elapsed().as_millis()).unwrap_or(i64::MAX))
+    }
 }
 
 impl Digests {
@@ -61,7 +82,8 @@ impl Digests {
         outbox: Arc<Outbox>,
         holder: [u8; 16],
     ) -> Self {
-        Self { store, directory, days, outbox, holder, planned: Mutex::default() }
+        let stopping = watch::Sender::new(false);
+        Self { store, directory, days, outbox, holder, planned: Mutex::default(), stopping }
     }
 
     /// Sends without end. Returns at once if no channel takes digests.
@@ -70,17 +92,28 @@ impl Digests {
         let channels: Vec<String> = channels.map(|channel| channel.name.clone()).collect();
         let mut is_away = false;
         while !channels.is_empty() {
-            let done = self.round(&channels, now_ms()).await;
+            let done = self.round(&channels, Moment::new(now_ms())).await;
             match &done {
                 Err(error) if !is_away => tracing::warn!(%error, "weekly digests wait for the store"),
                 _ => {}
             }
             is_away = done.is_err();
-            tokio::time::sleep(LOOK).await;
+            let mut stopping = self.stopping.subscribe();
+            let stopped = stopping.wait_for(|&is_stopping| is_stopping);
+            if tokio::time::timeout(LOOK, stopped).await.is_ok() {
+                return;
+            }
         }
     }
 
-    async fn round(&self, channels: &[String], now_ms: i64) -> Result<(), StoreError> {
+    /// Begins no delivery from now on. [`Self::run`] returns when those under way have ended: an orderly stop loses no
+    /// digest.
+    pub fn stop(&self) {
+        self.stopping.send_replace(true);
+    }
+
+    async fn round(&self, channels: &[String], moment: Moment) -> Result<(), StoreError> {
+        let now_ms = moment.now_ms();
         let directory = self.directory.current();
         let sites = directory.sites();
         let new = self.unplanned(sites, now_ms);
@@ -101,7 +134,7 @@ impl Digests {
         }
         let deliveries = by_site.into_iter().map(|(id, digests)| {
             let site = sites.iter().find(|site| site.id.0 == id).cloned();
-            self.deliver(site, digests, now_ms)
+            self.deliver(site, digests, moment)
         });
         let done: Vec<_> =
             stream::iter(deliveries).buffer_unordered(limits::DIGESTS_READING_MAX).collect().await;
@@ -130,9 +163,9 @@ impl Digests {
         &self,
         site: Option<Arc<Site>>,
         digests: Vec<Digest>,
-        now_ms: i64,
+        moment: Moment,
     ) -> Result<(), StoreError> {
-        if !self.has_lease(now_ms).await? {
+        if *self.stopping.borrow() || !self.has_lease(moment.now_ms()).await? {
             return Ok(());
         }
         // The digests of a site are of one week, unless another server has planned the next one meanwhile.
@@ -141,14 +174,14 @@ impl Digests {
             if let Some(site) = &site
                 && !reports.contains_key(&digest.week)
             {
-                reports.insert(digest.week, self.read(site, digest.week, now_ms).await);
+                reports.insert(digest.week, self.read(site, digest.week, moment.now_ms()).await);
             }
         }
         let sent = digests.iter().map(|digest| async {
             let report = reports.get(&digest.week).cloned();
             match report.unwrap_or_else(|| Err("the site is gone".to_owned())) {
-                Ok(report) => self.send(digest, &report, now_ms).await,
-                Err(error) => self.fail(digest, digest, error, now_ms).await,
+                Ok(report) => self.send(digest, &report, moment).await,
+                Err(error) => self.fail(digest, digest, error, moment.now_ms()).await,
             }
         });
         join_all(sent).await.into_iter().collect()
@@ -166,8 +199,19 @@ impl Digests {
     }
 
     /// Sends a digest, unless another server has claimed it.
-    async fn send(&self, digest: &Digest, report: &DigestReport, now_ms: i64) -> Result<(), StoreError> {
+    async fn send(&self, digest: &Digest, report: &DigestReport, moment: Moment) -> Result<(), StoreError> {
         let Some(channel) = self.outbox.channels().find(&digest.channel) else { return Ok(()) };
+        if *self.stopping.borrow() {
+            return Ok(());
+        }
+        if !channel.is_for(&report.site) {
+            let gone = Digest {
+                due_ms: None,
+                error: Some("the channel takes this site no more".to_owned()),
+                ..digest.clone()
+            };
+            return self.store.digest_tried(digest, &gone).await.map(drop);
+        }
         let claimed = Digest {
             attempts: digest.attempts.saturating_add(1),
             due_ms: None,
@@ -177,13 +221,13 @@ impl Digests {
         if !self.store.digest_tried(digest, &claimed).await? {
             return Ok(());
         }
-        match self.post(channel, report, now_ms).await {
+        match self.post(channel, report, moment.now_ms()).await {
             Ok(()) => {
                 tracing::info!(site = report.site, channel = channel.name, week = report.week, "digest sent");
-                let sent = Digest { sent_ms: Some(now_ms), error: None, ..claimed.clone() };
+                let sent = Digest { sent_ms: Some(moment.now_ms()), error: None, ..claimed.clone() };
                 self.record(&claimed, &sent).await
             }
-            Err(error) => self.fail(digest, &claimed, error, now_ms).await,
+            Err(error) => self.fail(digest, &claimed, error, moment.now_ms()).await,
         }
     }
 

@@ -350,6 +350,8 @@ pub struct Server {
     spool: spool::Spool,
     loader: tokio::task::JoinHandle<()>,
     helpers: Vec<tokio::task::JoinHandle<()>>,
+    /// Weekly digests, whose deliveries end before the server does.
+    digests: (Arc<Digests>, tokio::task::JoinHandle<()>),
     /// Drops with the server.
     _background: Background,
     stop_loader: watch::Sender<bool>,
@@ -551,9 +553,11 @@ impl Server {
             tokio::spawn(async move { directory.keep_fresh().await }),
             background.handle.spawn(async move { maintenance.run().await }),
             background.handle.spawn(async move { watch.run().await }),
-            background.handle.spawn(async move { digests.run().await }),
             tokio::spawn(async move { outbox.run().await }),
         ];
+        let digests = Arc::new(digests);
+        let sending = Arc::clone(&digests);
+        let digests = (digests, background.handle.spawn(async move { sending.run().await }));
         Ok(Self {
             address,
             first_start,
@@ -563,6 +567,7 @@ impl Server {
             spool,
             loader,
             helpers,
+            digests,
             _background: background,
             stop_loader,
         })
@@ -589,7 +594,13 @@ impl Server {
             () = stopped => None,
             reason = self.spool.failed() => Some(reason),
         };
+        let (digests, mut sending) = self.digests;
+        digests.stop();
         self.http.stop(failure.is_none()).await;
+        if tokio::time::timeout(Duration::from_millis(limits::DIGESTS_STOP_MS), &mut sending).await.is_err() {
+            tracing::warn!("deliveries of weekly digests did not end in time; they are not repeated");
+            sending.abort();
+        }
         for helper in self.helpers {
             helper.abort();
         }

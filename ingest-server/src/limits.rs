@@ -209,6 +209,8 @@ pub const NOTICE_ANSWER_BYTES_MAX: usize = 200;
 pub const DIGESTS_DUE_MAX: u32 = 1_000;
 /// Sites whose digests are read and delivered at once.
 pub const DIGESTS_READING_MAX: usize = 2;
+/// Time that an orderly stop leaves to deliveries of digests, in milliseconds: longer than a receiver may take.
+pub const DIGESTS_STOP_MS: u64 = 10_000;
 /// Routes of a digest.
 pub const DIGEST_ROUTES_MAX: usize = 5;
 /// Releases of a digest.

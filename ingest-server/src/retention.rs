@@ -30,6 +30,8 @@ impl Source {
 #[derive(Debug)]
 pub struct Keeping {
     current: Mutex<(Retention, Source)>,
+    /// What was set in the store, when the options of this server last differed from it.
+    differed: Mutex<Option<Retention>>,
 }
 
 impl Keeping {
@@ -38,7 +40,7 @@ impl Keeping {
     pub fn new(options: Option<Retention>) -> Self {
         let current =
             options.map_or((Retention::default(), Source::Defaults), |chosen| (chosen, Source::Options));
-        Self { current: Mutex::new(current) }
+        Self { current: Mutex::new(current), differed: Mutex::default() }
     }
 
     /// Returns the retention, and its source.
@@ -48,16 +50,40 @@ impl Keeping {
         *self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Warns once if the options of this server keep something shorter than what was set for all servers of the store.
+    fn compare(&self, options: Retention, kept: Option<Retention>) {
+        let is_shorter = |kept: &Retention| {
+            let Retention { raw_days, hourly_days, daily_days } = *kept;
+            options.raw_days < raw_days
+                || options.hourly_days < hourly_days
+                || options.daily_days < daily_days
+        };
+        let shorter = kept.filter(is_shorter);
+        let before =
+            std::mem::replace(&mut *self.differed.lock().unwrap_or_else(PoisonError::into_inner), shorter);
+        if shorter.is_some() && shorter != before {
+            let Retention { raw_days, hourly_days, daily_days } = options;
+            tracing::warn!(
+                raw_days,
+                hourly_days,
+                daily_days,
+                "the options of this server keep data for a shorter time than `fieldvitals retention set` says, and what \
+                 they do not keep is removed for all servers of the store"
+            );
+        }
+    }
+
     /// Reads what was set for all servers of the store, unless the options decide.
     ///
     /// # Errors
     /// If the store fails. The retention stays as it is.
     pub async fn read(&self, store: &dyn Store) -> Result<(), StoreError> {
         let before = self.current();
+        let kept = store.retention().await?;
         if before.1 == Source::Options {
+            self.compare(before.0, kept);
             return Ok(());
         }
-        let kept = store.retention().await?;
         let now = kept.map_or((Retention::default(), Source::Defaults), |kept| (kept, Source::Store));
         if now != before {
             let Retention { raw_days, hourly_days, daily_days } = now.0;
@@ -65,5 +91,37 @@ impl Keeping {
         }
         *self.current.lock().unwrap_or_else(PoisonError::into_inner) = now;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fieldvitals_store_sqlite::SqliteStore;
+    use tempfile::TempDir;
+
+    #[tokio::test]
+    async fn retention_of_the_store_holds_unless_the_options_have_one() {
+        let folder = TempDir::new().unwrap();
+        let store = SqliteStore::open(&folder.path().join("store.db")).await.unwrap();
+        let set = Retention { raw_days: 90, hourly_days: 20, daily_days: 400 };
+        let [follows, decides] =
+            [None, Some(Retention { raw_days: 7, ..Retention::default() })].map(Keeping::new);
+        follows.read(&store).await.unwrap();
+        assert_eq!(follows.current(), (Retention::default(), Source::Defaults));
+        store.set_retention(set).await.unwrap();
+        for keeping in [&follows, &decides] {
+            keeping.read(&store).await.unwrap();
+        }
+        assert_eq!(follows.current(), (set, Source::Store));
+        assert_eq!((decides.current().0.raw_days, decides.current().1), (7, Source::Options));
+        assert_eq!(
+            *decides.differed.lock().unwrap(),
+            Some(set),
+            "what is removed although the store would keep it is told"
+        );
+        store.close().await;
+        assert!(follows.read(&store).await.is_err());
+        assert_eq!(follows.current(), (set, Source::Store), "a failure keeps what is known");
     }
 }

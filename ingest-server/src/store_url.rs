@@ -56,7 +56,7 @@ impl StoreUrl {
     }
 
     /// Examines the store for `fieldvitals doctor`. Changes nothing, and creates nothing.
-    pub async fn diagnose(&self, now_ms: i64, kept_days: u32) -> Vec<Finding> {
+    pub async fn diagnose(&self, now_ms: i64, kept_days: Option<u32>) -> Vec<Finding> {
         match self {
             Self::File(path) => fieldvitals_store_sqlite::diagnose(path, now_ms, kept_days).await,
             Self::Postgres(url) => fieldvitals_store_postgres::diagnose(url, now_ms, kept_days).await,

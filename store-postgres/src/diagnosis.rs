@@ -6,7 +6,7 @@ mod plans;
 
 use crate::error::failed;
 use crate::sql::query;
-use crate::{address, schema};
+use crate::{address, retention, schema};
 use fieldvitals_store::StoreError;
 use fieldvitals_store::diagnosis::{self, Finding, size_text};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
@@ -47,7 +47,7 @@ const INDEXES: [(&str, &str); 6] = [
 ];
 
 /// Examines a database. Changes nothing.
-pub async fn diagnose(url: &str, now_ms: i64, kept_days: u32) -> Vec<Finding> {
+pub async fn diagnose(url: &str, now_ms: i64, kept_days: Option<u32>) -> Vec<Finding> {
     let mut findings = Vec::new();
     let began = Instant::now();
     let (mut connection, options) = match schema::reach(url).await {
@@ -76,7 +76,7 @@ async fn examine(
     options: &PgConnectOptions,
     connected: Duration,
     now_ms: i64,
-    kept_days: u32,
+    kept_days: Option<u32>,
     findings: &mut Vec<Finding>,
 ) -> Result<(), StoreError> {
     findings.push(latency(connection, options, connected).await?);
@@ -394,7 +394,7 @@ async fn archive(connection: &mut PgConnection) -> Result<Finding, StoreError> {
 async fn partitions(
     connection: &mut PgConnection,
     now_ms: i64,
-    kept_days: u32,
+    kept_days: Option<u32>,
     bytes: i64,
 ) -> Result<Finding, StoreError> {
     let mut transaction = connection.begin_with(schema::LOOK).await.map_err(failed(EXAMINING))?;
@@ -402,7 +402,9 @@ async fn partitions(
         .fetch_one(&mut *transaction)
         .await
         .map_err(failed(EXAMINING))?;
+    let set = retention::read(&mut transaction).await?.unwrap_or_default();
     transaction.commit().await.map_err(failed(EXAMINING))?;
+    let kept_days = kept_days.unwrap_or(set.raw_days);
     let facts = || Ok((row.try_get::<i64, _>(0)?, row.try_get::<Option<i64>, _>(1)?));
     let (count, oldest_ms) = facts().map_err(failed(EXAMINING))?;
     let finding = diagnosis::retention(oldest_ms, now_ms, kept_days);

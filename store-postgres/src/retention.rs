@@ -5,16 +5,20 @@ use crate::error::{damaged, failed};
 use crate::sql::query;
 use fieldvitals_store::{Retention, StoreError};
 use sqlx::Row as _;
+use sqlx::postgres::PgConnection;
 
 const READING: &str = "reading the retention";
 const WRITING: &str = "setting the retention";
 
 pub(crate) async fn get(store: &PostgresStore) -> Result<Option<Retention>, StoreError> {
-    let mut transaction = store.read(READING).await?;
+    read(&mut *store.read(READING).await?).await
+}
+
+pub(crate) async fn read(connection: &mut PgConnection) -> Result<Option<Retention>, StoreError> {
     let row = query(
         "/* retention.read */ select views_days, hours_days, rollups_days from retention where one = 1",
     )
-    .fetch_optional(&mut *transaction)
+    .fetch_optional(connection)
     .await
     .map_err(failed(READING))?;
     let Some(row) = row else { return Ok(None) };

@@ -1,7 +1,7 @@
 //! Examines the file for `fieldvitals doctor`, through a connection that cannot write.
 
 use crate::error::failed;
-use crate::{load, query, rows, schema, view};
+use crate::{load, query, retention, rows, schema, view};
 use fieldvitals_store::StoreError;
 use fieldvitals_store::diagnosis::{self, Finding, size_text};
 use fieldvitals_store::private::with_suffix;
@@ -45,7 +45,7 @@ const STATEMENTS: [(&str, &str); 6] = [
 const LARGE_TABLES: [&str; 4] = ["page_view", "rollup_hour", "rollup_day", "rollup_delta"];
 
 /// Examines a store's file. Changes nothing, and creates no file.
-pub async fn diagnose(path: &Path, now_ms: i64, kept_days: u32) -> Vec<Finding> {
+pub async fn diagnose(path: &Path, now_ms: i64, kept_days: Option<u32>) -> Vec<Finding> {
     let mut findings = Vec::new();
     if let Err(error) = examine(path, now_ms, kept_days, &mut findings).await {
         findings.push(Finding::problem(
@@ -60,7 +60,7 @@ pub async fn diagnose(path: &Path, now_ms: i64, kept_days: u32) -> Vec<Finding> 
 async fn examine(
     path: &Path,
     now_ms: i64,
-    kept_days: u32,
+    kept_days: Option<u32>,
     findings: &mut Vec<Finding>,
 ) -> Result<(), StoreError> {
     let bytes = std::fs::metadata(path).map_or(0, |file| file.len());
@@ -86,6 +86,8 @@ async fn examine(
     findings.push(log_finding(log_bytes));
     if found == schema::newest() {
         findings.push(free(&mut connection).await?);
+        let set = retention::read(&mut connection).await?.unwrap_or_default();
+        let kept_days = kept_days.unwrap_or(set.raw_days);
         findings.push(diagnosis::retention(oldest_ms(&mut connection).await?, now_ms, kept_days));
         findings.extend(indexes(&mut connection).await?);
         findings.extend(plans(&mut connection).await?);
@@ -275,11 +277,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("store.db");
         let store = SqliteStore::open(&path).await.unwrap();
-        let open = diagnose(&path, 0, 30).await;
+        let open = diagnose(&path, 0, None).await;
         assert!(open.iter().all(|finding| finding.level == Level::Ok), "{open:#?}");
         store.close().await;
         let before = std::fs::read(&path).unwrap();
-        let closed = diagnose(&path, 0, 30).await;
+        let closed = diagnose(&path, 0, None).await;
         assert!(closed.iter().all(|finding| finding.level == Level::Ok), "{closed:#?}");
         assert!(closed.len() >= 8, "{closed:#?}");
         assert!(std::fs::read(&path).unwrap() == before);
@@ -292,9 +294,9 @@ mod tests {
         let path = folder.path().join("store.db");
         SqliteStore::open(&path).await.unwrap().close().await;
         run(&path, "create index mine on page_view (url)").await;
-        assert_eq!(level(&diagnose(&path, 0, 30).await, "store.indexes"), Level::Warning);
+        assert_eq!(level(&diagnose(&path, 0, None).await, "store.indexes"), Level::Warning);
         run(&path, "drop index page_view_route").await;
-        let findings = diagnose(&path, 0, 30).await;
+        let findings = diagnose(&path, 0, None).await;
         assert_eq!(level(&findings, "store.indexes"), Level::Problem);
         assert_eq!(level(&findings, "store.plans"), Level::Problem, "the scan of a route names the index");
         assert!(findings.iter().any(|finding| finding.advice.contains(INDEXES[2].1)), "{findings:#?}");
@@ -304,7 +306,7 @@ mod tests {
             sqlx::raw_sql(AssertSqlSafe(all)).execute(&mut connection).await.unwrap();
             connection.close().await.unwrap();
         }
-        assert_eq!(level(&diagnose(&path, 0, 30).await, "store.indexes"), Level::Ok, "the advice repairs");
+        assert_eq!(level(&diagnose(&path, 0, None).await, "store.indexes"), Level::Ok, "the advice repairs");
     }
 
     #[tokio::test]
@@ -317,12 +319,12 @@ mod tests {
         let middle = bytes.len() / 8_192 * 4_096;
         bytes[middle..middle + 64].fill(0xff);
         std::fs::write(&path, bytes).unwrap();
-        let findings = diagnose(&path, 0, 30).await;
+        let findings = diagnose(&path, 0, None).await;
         assert!(findings.iter().any(|finding| finding.level == Level::Problem), "{findings:#?}");
 
         let other = folder.path().join("other.db");
         run(&other, "create table users (name)").await;
-        let findings = diagnose(&other, 0, 30).await;
+        let findings = diagnose(&other, 0, None).await;
         assert!(findings.iter().any(|finding| finding.found.contains("table `users`")), "{findings:#?}");
     }
 

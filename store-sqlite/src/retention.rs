@@ -3,16 +3,20 @@
 use crate::SqliteStore;
 use crate::error::failed;
 use fieldvitals_store::{Retention, StoreError};
+use sqlx::sqlite::SqliteConnection;
 
 const READING: &str = "reading the retention";
 const WRITING: &str = "setting the retention";
 
 pub(crate) async fn get(store: &SqliteStore) -> Result<Option<Retention>, StoreError> {
-    let mut connection = store.read(READING).await?;
+    read(&mut *store.read(READING).await?).await
+}
+
+pub(crate) async fn read(connection: &mut SqliteConnection) -> Result<Option<Retention>, StoreError> {
     let row: Option<(u32, u32, u32)> = sqlx::query_as(
         "/* retention.read */ select views_days, hours_days, rollups_days from retention where one = 1",
     )
-    .fetch_optional(&mut *connection)
+    .fetch_optional(connection)
     .await
     .map_err(failed(READING))?;
     Ok(row.map(|(raw_days, hourly_days, daily_days)| Retention { raw_days, hourly_days, daily_days }))

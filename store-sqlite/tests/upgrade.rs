@@ -24,7 +24,7 @@ async fn downgrade(path: &Path) {
         "delete from rollup_hour where block = -9; delete from rollup_day where block = -9; \
          drop table rollup_lacking; drop table deploy_mark; alter table site drop column timezone; alter table site drop column route_groups; alter table kept drop column site_hours_from_ms; alter table rollup_state rename to rollup_version; \
          alter table access_token drop column rate_per_s; alter table access_token rename to api_token; alter table api_token drop column sites; drop table audit; alter table violation drop column dismissed_ms; alter table violation drop column dismissed_by; \
-    drop table budget_file; drop table standing; drop table alert; drop table alert_notice; drop table task_lease; drop table digest; \
+    drop table budget_file; drop table standing; drop table alert; drop table alert_notice; drop table task_lease; drop table digest; drop table retention; \
     alter table site drop column reserved; \
          delete from _sqlx_migrations where version > 1",
     )

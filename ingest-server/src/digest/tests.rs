@@ -124,7 +124,7 @@ async fn route_of_a_stranger_is_text_in_every_form() {
     let folder = TempDir::new().unwrap();
     let store = open(&folder).await;
     let shop = site(&store, "shop").await;
-    let hostile = "/<!channel>[x](https://evil.example)\"><b>";
+    let hostile = "/<!channel>\\[x](https://evil.example)\"><b>";
     for (spool, from_ms, lcp) in [(1, MONDAY_MS - 7 * DAY_MS, 1_000.0), (2, MONDAY_MS, 5_000.0)] {
         let mut views = week(from_ms, lcp, "5.0", 700);
         for view in &mut views {
@@ -142,7 +142,8 @@ async fn route_of_a_stranger_is_text_in_every_form() {
     let slack = text(Receiver::Slack(url()));
     assert!(slack.contains("/&lt;!channel&gt;") && !slack.contains("<!channel>"), "{slack}");
     let teams = text(Receiver::Teams(url()));
-    assert!(teams.contains(r"\\[x]") && !teams.contains("channel>[x]"), "{teams}");
+    assert!(teams.contains(r"channel>\\\\\\[x]"), "{teams}: the backslash and the bracket are text");
+    assert!(slack.contains(r#""verbatim":true"#), "{slack}");
     let html = digest.html();
     assert!(html.contains("&lt;b&gt;") && !html.contains("<b>") && !html.contains("href"), "{html}");
 }
@@ -187,37 +188,40 @@ async fn digest_is_sent_once_by_several_servers_also_after_a_failure() {
     let hook = ["hook".to_owned()];
     let state = async || store.digests(shop).await.unwrap().pop();
 
-    one.round(&hook, DUE_MS - 1).await.unwrap();
+    one.round(&hook, Moment::new(DUE_MS - 1)).await.unwrap();
     assert_eq!(state().await, None, "not before Monday morning");
-    let (done, body) = tokio::join!(one.round(&hook, DUE_MS), answer(&receiver, 503));
+    let (done, body) = tokio::join!(one.round(&hook, Moment::new(DUE_MS)), answer(&receiver, 503));
     done.unwrap();
     assert_eq!(
         (&body["event"], &body["site"], &body["views"]),
         (&json!("digest"), &json!("shop"), &json!(0))
     );
     let failed = state().await.unwrap();
-    assert_eq!((failed.attempts, failed.due_ms, failed.sent_ms), (1, Some(DUE_MS + 1_000), None));
-    assert!(failed.error.is_some_and(|error| error.contains("503")));
-    other.round(&hook, DUE_MS + 1_000).await.unwrap();
+    assert_eq!((failed.attempts, failed.sent_ms), (1, None));
+    assert!(failed.due_ms >= Some(DUE_MS + 1_000), "the pause counts from the failure: {failed:?}");
+    assert!(failed.error.as_ref().is_some_and(|error| error.contains("503")));
+    other.round(&hook, Moment::new(failed.due_ms.unwrap())).await.unwrap();
     assert_eq!(state().await.unwrap().attempts, 1, "the first server has the lease");
 
     // The first server ends. The other one sends the digest late, and no server sends it again.
     let late_ms = DUE_MS + DAY_MS;
-    let (done, again) = tokio::join!(other.round(&hook, late_ms), answer(&receiver, 200));
+    let (done, again) = tokio::join!(other.round(&hook, Moment::new(late_ms)), answer(&receiver, 200));
     done.unwrap();
     assert_eq!(again["key"], body["key"]);
-    assert_eq!(state().await.unwrap().sent_ms, Some(late_ms));
+    let sent_ms = state().await.unwrap().sent_ms;
+    assert!(sent_ms >= Some(late_ms), "{sent_ms:?}");
     let new = server(3).await;
     for server in [&other, &new] {
-        server.round(&hook, late_ms + LEASE_MS * 2).await.unwrap();
+        server.round(&hook, Moment::new(late_ms + LEASE_MS * 2)).await.unwrap();
     }
-    assert_eq!(state().await.unwrap().sent_ms, Some(late_ms));
+    assert_eq!(state().await.unwrap().sent_ms, sent_ms);
 
     // A server that was down until Thursday leaves the week out.
     let next_ms = DUE_MS + 7 * DAY_MS;
-    new.round(&hook, next_ms + 3 * DAY_MS).await.unwrap();
-    assert_eq!(state().await.unwrap().sent_ms, Some(late_ms));
-    let (done, next) = tokio::join!(new.round(&hook, next_ms + 2 * DAY_MS), answer(&receiver, 200));
+    new.round(&hook, Moment::new(next_ms + 3 * DAY_MS)).await.unwrap();
+    assert_eq!(state().await.unwrap().sent_ms, sent_ms);
+    let (done, next) =
+        tokio::join!(new.round(&hook, Moment::new(next_ms + 2 * DAY_MS)), answer(&receiver, 200));
     done.unwrap();
     assert_eq!(next["week"], "2025-11-24");
 }
@@ -242,6 +246,6 @@ async fn digest_that_a_server_began_to_send_is_not_repeated() {
     let planned = store.digests(shop).await.unwrap().remove(0);
     let begun = Digest { attempts: 1, due_ms: None, error: Some(UNDER_WAY.to_owned()), ..planned.clone() };
     assert!(store.digest_tried(&planned, &begun).await.unwrap());
-    digests.round(&hook, DUE_MS + 60_000).await.unwrap();
+    digests.round(&hook, Moment::new(DUE_MS + 60_000)).await.unwrap();
     assert_eq!(store.digests(shop).await.unwrap(), [begun]);
 }

@@ -58,7 +58,7 @@ impl Line {
 
     fn teams(&self) -> String {
         // A card takes Markdown, so that a route could be a link.
-        let text = self.text.replace('[', "\\[");
+        let text = self.text.replace('\\', "\\\\").replace('[', "\\[");
         self.link.as_ref().map_or_else(|| text.clone(), |link| format!("[{text}]({link})"))
     }
 }
@@ -67,9 +67,10 @@ impl DigestReport {
     /// The parts of the digest, in their order. A site without page views has one sentence.
     fn sections(&self) -> Vec<Section> {
         if self.views == 0 {
-            return vec![Section::new("", [format!("{} had no page views.", self.title)])];
+            let says = if self.period.limited.is_some() { "is past retention" } else { "had no page views" };
+            return vec![Section::new("", [format!("{} {says}.", self.title)])];
         }
-        let first = [self.verdict(), self.traffic()].into_iter().flatten();
+        let first = [self.verdict(), self.traffic(), self.limited()].into_iter().flatten();
         let metrics = Metric::CORE.into_iter().filter_map(|metric| {
             let name = metric.name();
             Some(metric_line(name, self.metrics.get(name)?, self.changes.get(name)))
@@ -125,6 +126,15 @@ impl DigestReport {
         })
     }
 
+    /// The counted period, if it is not the whole week.
+    fn limited(&self) -> Option<String> {
+        self.period.limited.as_ref()?;
+        Some(format!(
+            "Counted from {} to {}: what is older is past retention.",
+            self.period.from, self.period.to
+        ))
+    }
+
     fn traffic(&self) -> Option<String> {
         let mut line = format!("Page views: {}", grouped(self.views));
         if self.views_estimated != self.views {
@@ -177,7 +187,8 @@ impl DigestReport {
             Receiver::Slack(_) => {
                 let block = |text: String| {
                     let text = cut(&text, BLOCK_CHARS_MAX);
-                    json!({ "type": "section", "text": { "type": "mrkdwn", "text": text } })
+                    // Verbatim: Slack makes no link of an address that a page names.
+                    json!({ "type": "section", "text": { "type": "mrkdwn", "text": text, "verbatim": true } })
                 };
                 let title = block(format!("*{}*", slack_text(&self.title)));
                 let sections = self.sections().into_iter().map(|section| {

@@ -23,13 +23,13 @@ async fn run(url: &str, statement: &'static str) {
 #[tokio::test]
 async fn healthy_database_has_no_warning_and_a_broken_one_says_why() {
     let database = Database::empty();
-    let empty = diagnose(&database.url, DAY0_MS, 30).await;
+    let empty = diagnose(&database.url, DAY0_MS, None).await;
     assert_eq!(worst(&empty, "store.schema"), Level::Warning, "no schema yet");
 
     let store: Arc<dyn Store> = Arc::new(PostgresStore::open(&database.url).await.unwrap());
     let site = site(&store, "a").await;
     load(&store, site, 0, vec![update(DAY0_MS, 1, &[])]).await.unwrap();
-    let healthy = diagnose(&database.url, DAY0_MS, 30).await;
+    let healthy = diagnose(&database.url, DAY0_MS, None).await;
     assert!(healthy.iter().all(|finding| finding.level == Level::Ok), "{healthy:#?}");
     assert!(healthy.iter().any(|finding| finding.check == "store.plans"), "{healthy:#?}");
 
@@ -44,14 +44,14 @@ async fn healthy_database_has_no_warning_and_a_broken_one_says_why() {
     .unwrap();
     assert_eq!(tables, TABLES);
     run(&database.url, "create table others (n integer); create index others_n on others (n)").await;
-    let shared = diagnose(&database.url, DAY0_MS, 30).await;
+    let shared = diagnose(&database.url, DAY0_MS, None).await;
     assert!(shared.iter().all(|finding| finding.level == Level::Ok), "tables of others: {shared:#?}");
 
-    let late = diagnose(&database.url, DAY0_MS + 40 * 86_400_000, 30).await;
+    let late = diagnose(&database.url, DAY0_MS + 40 * 86_400_000, None).await;
     assert_eq!(worst(&late, "store.retention"), Level::Warning);
 
     run(&database.url, "drop index page_view_route; create index mine on site (origins)").await;
-    let broken = diagnose(&database.url, DAY0_MS, 30).await;
+    let broken = diagnose(&database.url, DAY0_MS, None).await;
     assert_eq!(worst(&broken, "store.indexes"), Level::Problem);
     assert!(
         broken.iter().any(|finding| finding.advice.contains("create index page_view_route")),
@@ -68,7 +68,7 @@ async fn healthy_database_has_no_warning_and_a_broken_one_says_why() {
         let all = format!("drop index if exists {name}; {statement}");
         sqlx::raw_sql(sqlx::AssertSqlSafe(all)).execute(&mut connection).await.unwrap();
     }
-    let repaired = diagnose(&database.url, DAY0_MS, 30).await;
+    let repaired = diagnose(&database.url, DAY0_MS, None).await;
     assert_eq!(worst(&repaired, "store.indexes"), Level::Ok, "the advice repairs: {repaired:#?}");
 
     run(
@@ -76,12 +76,12 @@ async fn healthy_database_has_no_warning_and_a_broken_one_says_why() {
         "do $$ begin execute format('alter database %I connection limit 5', current_database()); end $$",
     )
     .await;
-    assert_eq!(worst(&diagnose(&database.url, DAY0_MS, 30).await, "store.connections"), Level::Problem);
+    assert_eq!(worst(&diagnose(&database.url, DAY0_MS, None).await, "store.connections"), Level::Problem);
 }
 
 #[tokio::test]
 async fn database_that_is_away_is_one_problem() {
-    let findings = diagnose("postgres://nobody@127.0.0.1:1/none", 0, 30).await;
+    let findings = diagnose("postgres://nobody@127.0.0.1:1/none", 0, None).await;
     assert!(findings.len() == 1 && findings[0].level == Level::Problem, "{findings:#?}");
 }
 

@@ -40,9 +40,17 @@ pub(crate) struct ChannelAnswer {
     pub(crate) name: String,
     pub(crate) kind: String,
     pub(crate) sites: Vec<String>,
+    /// A server without digests does not say it: its channels take alerts.
+    #[serde(default = "yes")]
     pub(crate) alerts: bool,
+    #[serde(default)]
     pub(crate) digest: bool,
+    #[serde(default)]
     pub(crate) problems: Vec<String>,
+}
+
+const fn yes() -> bool {
+    true
 }
 
 /// `GET` and `POST /sites/{site}/digest`.

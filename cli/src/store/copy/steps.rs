@@ -9,7 +9,7 @@ use fieldvitals_server::gate::exact_routes;
 use fieldvitals_store::limits;
 use fieldvitals_store::rollup::Grain;
 use fieldvitals_store::{
-    AppliedBudgets, LoadBatch, NewBudgets, NewToken, RetentionEdges, Senders, Site, SiteId, SiteSize,
+    AppliedBudgets, Digest, LoadBatch, NewBudgets, NewToken, RetentionEdges, Senders, Site, SiteId, SiteSize,
     SpoolId, Store, StoreError, StoredView, ViewUpdate,
 };
 use sha2::{Digest as _, Sha256};
@@ -97,6 +97,7 @@ impl Copier<'_> {
                 .await
                 .with_context(|| format!("deploy marks of `{}`", site.name))?;
             self.budgets(&pair).await.with_context(|| format!("budgets of `{}`", site.name))?;
+            self.digests(&pair).await.with_context(|| format!("digests of `{}`", site.name))?;
             sites.push((site.clone(), there));
         }
         self.tokens(&sites).await.context("tokens")?;
@@ -228,6 +229,23 @@ impl Copier<'_> {
             self.target.violations_put(pair.target, &found).await?;
             skip += found.len() as u32;
         }
+    }
+
+    /// Copies which weekly digests were sent, so that the target's servers do not send them again.
+    async fn digests(&mut self, pair: &Pair<'_>) -> anyhow::Result<()> {
+        for digest in self.source.digests(pair.source).await? {
+            let due_ms = digest.due_ms.unwrap_or(i64::MAX);
+            let channel = std::slice::from_ref(&digest.channel);
+            self.target.digests_plan(pair.target, digest.week, due_ms, channel).await?;
+            let planned = self.target.digests(pair.target).await?;
+            let same =
+                |one: &&Digest| one.channel == digest.channel && one.week == digest.week && one.attempts == 0;
+            if let Some(planned) = planned.iter().find(same) {
+                let copied = Digest { site: pair.target, ..digest };
+                self.target.digest_tried(planned, &copied).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Copies the newest budget file, unless the target has one. Its looks start anew, and open alerts again.

@@ -92,10 +92,12 @@ fn delivery(channel: &Channel, digests: &[Digest]) -> DeliveryReport {
     responses((status = 200, body = DigestAnswer), QuestionErrors))]
 pub async fn digest(state: web::Data<State>, request: HttpRequest, name: web::Path<String>) -> Answer {
     let site = auth::site(&state, &request, &name).await?;
+    // Channels and the answers of their receivers are nothing for whoever has a link.
+    let is_link = auth::access(&state, &request).await?.link.is_some();
     let (days, outbox) = (Arc::clone(&state.closed_days), Arc::clone(&state.outbox));
     let question = move |store: Arc<dyn Store>| async move {
         let digests = store.digests(site.id).await?;
-        let channels = outbox.channels().digests(&site.name);
+        let channels = outbox.channels().digests(&site.name).filter(|_| !is_link);
         let channels = channels.map(|channel| delivery(channel, &digests)).collect();
         Ok(DigestAnswer { digest: preview(store, (days, outbox), &site).await?, channels })
     };
