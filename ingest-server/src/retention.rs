@@ -103,15 +103,16 @@ mod tests {
     #[tokio::test]
     async fn retention_of_the_store_holds_unless_the_options_have_one() {
         let folder = TempDir::new().unwrap();
-        let store = SqliteStore::open(&folder.path().join("store.db")).await.unwrap();
+        let store: Box<dyn Store> =
+            Box::new(SqliteStore::open(&folder.path().join("store.db")).await.unwrap());
         let set = Retention { raw_days: 90, hourly_days: 20, daily_days: 400 };
         let [follows, decides] =
             [None, Some(Retention { raw_days: 7, ..Retention::default() })].map(Keeping::new);
-        follows.read(&store).await.unwrap();
+        follows.read(store.as_ref()).await.unwrap();
         assert_eq!(follows.current(), (Retention::default(), Source::Defaults));
         store.set_retention(set).await.unwrap();
         for keeping in [&follows, &decides] {
-            keeping.read(&store).await.unwrap();
+            keeping.read(store.as_ref()).await.unwrap();
         }
         assert_eq!(follows.current(), (set, Source::Store));
         assert_eq!((decides.current().0.raw_days, decides.current().1), (7, Source::Options));
@@ -121,7 +122,7 @@ mod tests {
             "what is removed although the store would keep it is told"
         );
         store.close().await;
-        assert!(follows.read(&store).await.is_err());
+        assert!(follows.read(store.as_ref()).await.is_err());
         assert_eq!(follows.current(), (set, Source::Store), "a failure keeps what is known");
     }
 }
