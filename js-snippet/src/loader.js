@@ -150,8 +150,9 @@ const build = (parts, empty) => {
   };
   return fill([])[0];
 };
-const tree = (parts) => put(build(values[parts], () => ({ __proto__: null })));
-const plain = (parts) => put(build(values[parts], () => ({})));
+// A page may have given `Object.prototype` a setter with the name of a field.
+const tree = (parts) => put(caught(() => build(values[parts], () => ({ __proto__: null }))));
+const plain = (parts) => put(caught(() => build(values[parts], () => ({}))));
 const written = (tree) => put(caught(() => json(values[tree])));
 const listen = (kind) => caught(() => window.addEventListener(values[kind], listener, true));
 const install = (push, event, call) => {

@@ -39,6 +39,8 @@ pub(crate) fn build() -> Result<PathBuf> {
     if fs::read_to_string(&mark).is_ok_and(|mark| mark == built) {
         return Ok(dir);
     }
+    // A build that fails leaves nothing that counts as built.
+    let _ = fs::remove_file(&mark);
     clean(&dir)?;
     write(sources.iter(), &dir)?;
     // The packages include a Node that is new enough for the frameworks.

@@ -1,9 +1,12 @@
-function name({ matches }) {
+function name({ matches, errors, navigation }) {
+  // While a page loads, the matches are those of the page before.
+  if (navigation.state !== "idle") return;
   const parts = matches.flatMap(({ route }) => (route.path ?? "").split("/"));
-  const route = "/" + parts.filter(Boolean).join("/");
+  const route = errors ? "" : "/" + parts.filter(Boolean).join("/");
   // For a v.js that has not run yet.
-  document.querySelector("script[data-site]").dataset.route = route;
-  window.fieldvitals?.route(route);
+  const tag = document.querySelector("script[data-site]");
+  if (tag) tag.dataset.route = route;
+  window.fieldvitals?.route?.(route);
 }
 
 export function nameRoutes(router) {

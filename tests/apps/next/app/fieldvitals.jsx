@@ -18,7 +18,7 @@ export default function Fieldvitals() {
   const path = usePathname();
   const route = pattern(path, useParams());
   useEffect(() => {
-    window.fieldvitals?.route(route);
+    window.fieldvitals?.route?.(route);
   }, [path, route]);
   return <script async src="https://HOST/v.js" data-site="KEY" data-route={route} />;
 }
