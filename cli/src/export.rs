@@ -24,11 +24,11 @@ use clap::ValueEnum;
 use encode::{Encoder, Format, Segment, Whole};
 use fieldvitals_server::{clock, report};
 use fieldvitals_store::rollup::{DAY_MS, day_of};
-use fieldvitals_store::{CellQuery, SiteId, Store, priority};
+use fieldvitals_store::{CellQuery, SiteId, Store, StoreError, priority};
 use part::{Description, Part};
 use rollups::RollupReader;
 use schema::Field;
-use std::io::{IsTerminal as _, Stdout};
+use std::io::{ErrorKind, IsTerminal as _, Stdout};
 use std::ops::Range;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -129,7 +129,18 @@ async fn export(args: &Args) -> anyhow::Result<ExitCode> {
             "Parquet is no text for a terminal; --output FILE writes a file"
         );
     }
-    args.store.with(async |store: &dyn Store| write(store, args).await).await
+    match args.store.with(async |store: &dyn Store| write(store, args).await).await {
+        // The reader of the pipe, such as `head`, has what it wants.
+        Err(error) if args.is_pipe() && is_closed_pipe(&error) => Ok(ExitCode::SUCCESS),
+        written => written,
+    }
+}
+
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    let is_closed = |cause: &(dyn std::error::Error + 'static)| {
+        cause.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
+    };
+    error.downcast_ref::<StoreError>().is_none() && error.chain().any(is_closed)
 }
 
 impl Args {

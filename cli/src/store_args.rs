@@ -54,6 +54,15 @@ fn url_file(path: &str) -> Result<FileUrl, String> {
 impl StoreArgs {
     /// Opens an existing store.
     async fn open(&self) -> anyhow::Result<Arc<dyn Store>> {
+        if let Some(file) = self.file()
+            && let Err(error) = file.try_exists()
+        {
+            bail!(
+                "{} cannot be read: {error}; run the command as the user of the server, such as \
+                 `sudo -u fieldvitals fieldvitals …`",
+                file.display()
+            );
+        }
         ensure!(
             !self.is_new(),
             "there is no store in {}; {}, and the first `fieldvitals serve`, `site add` or `token add` makes a store",

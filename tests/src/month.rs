@@ -180,7 +180,6 @@ fn context(view: &ViewUpdate, delay_ms: f64, is_chromium: bool, random: &mut Ran
         cpu: Some(pick(random, Tier::ALL)),
         engaged: Some(is_engaged),
         first_input_ms: (random.unit() < 0.4).then(|| lcp + (random.unit() * 5_000.0) as u32),
-        ..Conditions::default()
     };
     Context {
         viewport: Some(pick(random, viewports)),

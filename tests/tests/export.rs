@@ -259,4 +259,11 @@ async fn export_into_a_pipe_is_the_file() {
         assert!(piped.status.success(), "{}", String::from_utf8_lossy(&piped.stderr));
         assert!(piped.stdout == std::fs::read(&file).unwrap(), "{format}");
     }
+    // A reader that has what it wants, such as `head`, is no error.
+    let mut unread = command(&["export", "--output", "-", "--data-dir", data, "--format", "csv"]);
+    let mut unread = unread.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(unread.stdout.take());
+    let ended = unread.wait_with_output().unwrap();
+    let err = String::from_utf8_lossy(&ended.stderr);
+    assert!(ended.status.success() && !err.contains("error"), "{err}");
 }

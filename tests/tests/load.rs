@@ -27,6 +27,7 @@ async fn load_is_sent_at_its_rate_and_reported() {
     let output = server.cli(&args).await;
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["ended_early"], false, "the whole plan was sent: {report:#}");
     assert_eq!((&report["stages"][0]["taken"], &report["stages"][1]["taken"]), (&100.into(), &300.into()));
     assert!(report["plan"]["page_views_month"].as_f64().unwrap() > 0.0, "{report:#}");
     assert!(report["plan"]["memory_bytes"].as_u64().unwrap() > 0, "{report:#}");

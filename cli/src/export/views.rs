@@ -319,7 +319,6 @@ mod tests {
             cpu: Some(Tier::Low),
             engaged: Some(true),
             first_input_ms: Some(14),
-            ..Conditions::default()
         };
         ViewUpdate {
             id: ViewId::new(1_763_632_800_123, 7),

@@ -49,12 +49,14 @@ pub(super) async fn stage(
     }
     let mut look = tokio::time::interval(PROGRESS);
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut was_cut = false;
     loop {
         tokio::select! {
             ended = senders.join_next() => if ended.is_none() { break },
             _ = look.tick() => {
                 progress(&sum(&counts));
                 if is_over() {
+                    was_cut = true;
                     senders.abort_all();
                     break;
                 }
@@ -62,9 +64,9 @@ pub(super) async fn stage(
         }
     }
     let mut all = sum(&counts);
-    let was_cut = began.elapsed() < stage.time;
-    // One beacon without an answer waits for its timeout, and says nothing about the rate.
-    all.elapsed = began.elapsed().min(stage.time + LAST_ANSWERS);
+    // The last beacon of a whole stage is sent, and answered, before the stage is over. One beacon without an answer waits for its timeout, and says nothing about the rate.
+    let least = if was_cut { Duration::ZERO } else { stage.time };
+    all.elapsed = began.elapsed().clamp(least, stage.time + LAST_ANSWERS);
     (all, was_cut)
 }
 
