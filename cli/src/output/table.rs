@@ -127,8 +127,10 @@ impl Table {
         let dropped = self.columns.iter().zip(&widths).filter(|(_, width)| width.is_none());
         let dropped: Vec<&str> = dropped.map(|(column, _)| column.name).collect();
         if !dropped.is_empty() {
-            let note =
-                format!("Too narrow for {}; a wider terminal or a pipe shows all.", dropped.join(", "));
+            let note = format!(
+                "Too narrow for {}; a wider terminal, or COLUMNS=200, shows all.",
+                dropped.join(", ")
+            );
             text.push_str(&terminal.wrap("", &note));
         }
         text
