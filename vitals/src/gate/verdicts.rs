@@ -58,7 +58,7 @@ impl core::fmt::Display for Reason {
             }
             Self::Within => f.write_str("the budget is kept beyond chance"),
             Self::Exceeded => f.write_str("the budget is exceeded beyond chance"),
-            Self::TooClose => f.write_str("too close to the budget to tell from chance"),
+            Self::TooClose => f.write_str("too few page views, or too close to the budget, to tell from chance"),
             Self::AllWithin { n } => {
                 write!(f, "all {n} page views are within the budget, but so few may be by chance")
             }
