@@ -71,7 +71,7 @@ impl core::fmt::Display for Reason {
             ),
             Self::Increased => f.write_str("the increase exceeds its limit beyond chance"),
             Self::NotIncreased => f.write_str("the increase is within its limit beyond chance"),
-            Self::IncreaseTooClose => f.write_str("too close to the limit of the increase to tell from chance"),
+            Self::IncreaseTooClose => f.write_str("too few page views, or too close to the limit of the increase, to tell from chance"),
             Self::OneOfMany { budgets } => {
                 write!(f, "over the budget, but among {budgets} budgets this may be chance")
             }
