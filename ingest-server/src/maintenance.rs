@@ -134,7 +134,7 @@ impl Maintenance {
         let mut auto_groups = AutoGroups::default();
         loop {
             let loaded = self.spool.stats().loaded;
-            // If reading fails, the round fails for the same reason and logs the error. What was set may be longer than what
+            // If reading fails, the round fails for the same reason and logs the error. A longer retention may be set than the one that
             // is known, so nothing is removed.
             let is_known = self.keeping.read(self.store.as_ref()).await.is_ok();
             if is_known && !is_compared {

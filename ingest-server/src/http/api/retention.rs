@@ -32,7 +32,7 @@ impl From<(Retention, Source)> for RetentionReport {
     }
 }
 
-/// A new retention, in days. What is left out stays as it is.
+/// A new retention, in days. Absent fields keep their values.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RetentionBody {
