@@ -6,7 +6,7 @@
 
 use fieldvitals_store::rollup::{DAY_MS, From as Source, day_of};
 use fieldvitals_store::{
-    Cell, CellQuery, GroupBy, PeriodRows, RouteCell, Store, StoreError, Total, ValueCell, Version,
+    Cell, CellQuery, GroupBy, PeriodRows, RouteCell, Selection, Store, StoreError, Total, ValueCell, Version,
 };
 use moka::future::Cache;
 use moka::policy::EvictionPolicy;
@@ -34,17 +34,17 @@ type Key = [u8; 16];
 
 /// A question whose answer adds up over time.
 #[derive(Clone, Copy, Debug)]
-enum Question {
-    Cells,
+enum Question<'a> {
+    Cells(&'a Selection),
     Total,
     Breakdown(GroupBy),
 }
 
-impl Question {
+impl Question<'_> {
     async fn ask(self, store: &dyn Store, query: &CellQuery) -> Result<Sums, StoreError> {
         Ok(match self {
-            Self::Cells => {
-                let PeriodRows { period, rows } = store.cells(query).await?;
+            Self::Cells(selection) => {
+                let PeriodRows { period, rows } = store.cells_of(query, selection).await?;
                 let rows = rows.into_iter().map(|RouteCell { route, cell }| (Some(route), cell));
                 Sums { period, rows: rows.collect() }
             }
@@ -64,7 +64,7 @@ impl Question {
 
     const fn by(self) -> Option<GroupBy> {
         match self {
-            Self::Cells | Self::Total => None,
+            Self::Cells(_) | Self::Total => None,
             Self::Breakdown(by) => Some(by),
         }
     }
@@ -200,7 +200,19 @@ impl Reader {
     /// # Errors
     /// Those of [`Reports::cells`].
     pub async fn cells(&self, query: &CellQuery) -> Result<PeriodRows<RouteCell>, StoreError> {
-        let Sums { period, rows } = self.answer(Question::Cells, query).await?;
+        self.cells_of(query, &Selection::All).await
+    }
+
+    /// As [`Reports::cells_of`].
+    ///
+    /// # Errors
+    /// Those of [`Reports::cells_of`].
+    pub async fn cells_of(
+        &self,
+        query: &CellQuery,
+        selection: &Selection,
+    ) -> Result<PeriodRows<RouteCell>, StoreError> {
+        let Sums { period, rows } = self.answer(Question::Cells(selection), query).await?;
         let rows = rows.into_iter().filter_map(|(route, cell)| Some(RouteCell { route: route?, cell }));
         Ok(PeriodRows { period, rows: rows.collect() })
     }
@@ -232,7 +244,7 @@ impl Reader {
         Ok(PeriodRows { period, rows })
     }
 
-    async fn answer(&self, question: Question, query: &CellQuery) -> Result<Sums, StoreError> {
+    async fn answer(&self, question: Question<'_>, query: &CellQuery) -> Result<Sums, StoreError> {
         let mut sums: Option<Sums> = None;
         for (range, is_closed) in parts(query, question.by(), self.now_ms) {
             let part = CellQuery { from_ms: range.start, to_ms: range.end, ..query.clone() };
@@ -255,7 +267,7 @@ impl Reader {
     }
 
     /// Returns the cells of whole closed days.
-    async fn kept(&self, question: Question, query: &CellQuery) -> Result<Arc<Sums>, StoreError> {
+    async fn kept(&self, question: Question<'_>, query: &CellQuery) -> Result<Arc<Sums>, StoreError> {
         let key = key(question, query, &self.version);
         if let Some(sums) = self.days.kept.get(&key).await {
             self.days.hits.fetch_add(1, Atomic::Relaxed);
@@ -291,7 +303,7 @@ fn parts(query: &CellQuery, by: Option<GroupBy>, now_ms: i64) -> Vec<(Range<i64>
 }
 
 /// Hashes everything that the cells of closed days depend on.
-fn key(question: Question, query: &CellQuery, version: &Version) -> Key {
+fn key(question: Question<'_>, query: &CellQuery, version: &Version) -> Key {
     let version = version.of_days(&(query.from_ms..query.to_ms));
     let mut hash = Sha256::new();
     // The debug form of a question quotes texts, so different questions have different forms.

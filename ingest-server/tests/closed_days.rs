@@ -5,7 +5,9 @@
 use fieldvitals_server::closed_days::{ClosedDays, Reader};
 use fieldvitals_store::conformance::{DAY0_MS, load, site, update};
 use fieldvitals_store::rollup::{DAY_MS, HOUR_MS};
-use fieldvitals_store::{CellQuery, Dimension, Erase, GroupBy, Retention, SiteId, Source, Store, ViewUpdate};
+use fieldvitals_store::{
+    CellQuery, Dimension, Erase, GroupBy, Retention, Selection, SiteId, Source, Store, ViewUpdate,
+};
 use fieldvitals_store_sqlite::SqliteStore;
 use proptest::prelude::*;
 use std::sync::Arc;
@@ -103,6 +105,10 @@ async fn compare(store: &Arc<dyn Store>, days: &Arc<ClosedDays>, site: SiteId) {
     let reader = Reader::new(Arc::clone(store), Arc::clone(days), version, NOW_MS);
     for query in questions(site) {
         assert_eq!(reader.cells(&query).await.unwrap(), store.cells(&query).await.unwrap(), "{query:?}");
+        for selection in [Selection::Ratings, Selection::Routes(["/1".to_owned()].into())] {
+            let (read, stored) = (reader.cells_of(&query, &selection), store.cells_of(&query, &selection));
+            assert_eq!(read.await.unwrap(), stored.await.unwrap(), "{query:?} {selection:?}");
+        }
         assert_eq!(reader.total(&query).await.unwrap(), store.total(&query).await.unwrap(), "{query:?}");
         for by in [Dimension::Release, Dimension::Device].map(GroupBy::Rolled) {
             let (read, stored) = (reader.breakdown(&query, by).await, store.breakdown(&query, by).await);

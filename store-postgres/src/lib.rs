@@ -57,7 +57,7 @@ use connection::{Pools, Transaction, background, bounded, question};
 use error::failed;
 use fieldvitals_store::context::texts::TextKind;
 use fieldvitals_store::rollup::{Difference, Grain};
-use fieldvitals_store::scan::{Gather, ScanQuery, Scanned};
+use fieldvitals_store::scan::{Gather, ScanQuery, Selection, Scanned};
 use fieldvitals_store::{
     Alert, AlertChange, Alerting, AppliedBudgets, AuditEntry, CellQuery, ClassViewsQuery, DeployMark, Digest,
     Dimension, Erase, Erased, GroupBy, Judgement, LoadBatch, LoadReport, Loading, Maintenance,
@@ -289,8 +289,12 @@ impl Reports for PostgresStore {
         question(bounded(self.bounds.call, query::route_names(self, site))).await
     }
 
-    async fn cells(&self, query: &CellQuery) -> Result<PeriodRows<RouteCell>, StoreError> {
-        question(bounded(self.bounds.call, query::cells(self, query))).await
+    async fn cells_of(
+        &self,
+        query: &CellQuery,
+        selection: &Selection,
+    ) -> Result<PeriodRows<RouteCell>, StoreError> {
+        question(bounded(self.bounds.call, query::cells(self, query, selection))).await
     }
 
     async fn total(&self, query: &CellQuery) -> Result<Total, StoreError> {

@@ -9,9 +9,9 @@ use fieldvitals_store::context::values::StoredFilters;
 use fieldvitals_store::dimension::{Code, Labels, NO_VALUE, device_code, label_code};
 use fieldvitals_store::hash::HashMap;
 use fieldvitals_store::limits;
-use fieldvitals_store::rollup::{Answer, Coverage, From, Grain, Per, Plan, Read, from_slot};
+use fieldvitals_store::rollup::{Answer, Coverage, From, Grain, Per, Plan, Read, from_slot, Selected};
 use fieldvitals_store::{
-    Cell, CellQuery, Dimension, GroupBy, PeriodRows, RetentionEdges, RouteCell, SiteId, StoreError,
+    Cell, CellQuery, Dimension, GroupBy, PeriodRows, RetentionEdges, RouteCell, Selection, SiteId, StoreError,
     StoredView, Total, ValueCell, Weight,
 };
 use futures_util::TryStreamExt;
@@ -45,9 +45,18 @@ pub(crate) async fn coverage(connection: &mut PgConnection, site: SiteId) -> Res
 pub(crate) async fn cells(
     store: &PostgresStore,
     query: &CellQuery,
+    selection: &Selection,
 ) -> Result<PeriodRows<RouteCell>, StoreError> {
     let (mut transaction, mut facts) = facts::begin(store, query, Per::Route).await?;
-    let (period, cells) = answer(&mut transaction, query, Per::Route, &facts).await?;
+    let selected = match selection {
+        Selection::All => Selected::all(),
+        Selection::Ratings => Selected::ratings(),
+        Selection::Routes(routes) => {
+            let known = facts.routes.iter().filter(|(_, route)| routes.contains(*route));
+            Selected::routes(known.map(|(id, _)| *id))
+        }
+    };
+    let (period, cells) = answer(&mut transaction, query, (Per::Route, selected), &facts).await?;
     let name = |(id, cell)| Some(RouteCell { route: facts.routes.remove(&id)?, cell });
     let mut rows: Vec<RouteCell> = cells.into_iter().filter_map(name).collect();
     rows.sort_unstable_by(|a, b| a.route.cmp(&b.route));
@@ -56,7 +65,7 @@ pub(crate) async fn cells(
 
 pub(crate) async fn total(store: &PostgresStore, query: &CellQuery) -> Result<Total, StoreError> {
     let (mut transaction, facts) = facts::begin(store, query, Per::Total).await?;
-    let (period, cells) = answer(&mut transaction, query, Per::Total, &facts).await?;
+    let (period, cells) = answer(&mut transaction, query, (Per::Total, Selected::all()), &facts).await?;
     Ok(Total { period, cell: cells.into_values().next().unwrap_or_default() })
 }
 
@@ -66,7 +75,7 @@ pub(crate) async fn breakdown(
     by: GroupBy,
 ) -> Result<PeriodRows<ValueCell>, StoreError> {
     let (mut transaction, facts) = facts::begin(store, query, Per::Value(by)).await?;
-    let (period, cells) = answer(&mut transaction, query, Per::Value(by), &facts).await?;
+    let (period, cells) = answer(&mut transaction, query, (Per::Value(by), Selected::all()), &facts).await?;
     let names = by.dimension().map(|by| facts.labels.names(by)).unwrap_or_default();
     let named = cells.into_iter().map(|(code, cell)| {
         let known = |code| by.fixed_name(code).or_else(|| names.get(&code).copied());
@@ -84,7 +93,7 @@ pub(crate) async fn breakdown(
 async fn answer(
     connection: &mut PgConnection,
     query: &CellQuery,
-    per: Per,
+    (per, selected): (Per, Selected),
     facts: &Facts,
 ) -> Result<(Range<i64>, HashMap<i64, Cell>), StoreError> {
     let (coverage, labels) = (&facts.coverage, &facts.labels);
@@ -95,9 +104,10 @@ async fn answer(
     if query.route.is_some() && route_id.is_none() {
         return Ok((plan.period, HashMap::default()));
     }
-    let Some(mut answer) = Answer::new(query, per, route_id, labels) else {
+    let Some(answer) = Answer::new(query, per, route_id, labels) else {
         return Ok((plan.period, HashMap::default()));
     };
+    let mut answer = answer.with_selected(selected);
     match from {
         From::Rollups(_) => {
             let edges = plan.edges();

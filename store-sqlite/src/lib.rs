@@ -48,7 +48,7 @@ pub use diagnosis::diagnose;
 use async_trait::async_trait;
 use fieldvitals_store::context::texts::TextKind;
 use fieldvitals_store::rollup::{Difference, Grain};
-use fieldvitals_store::scan::{Gather, ScanQuery, Scanned};
+use fieldvitals_store::scan::{Gather, ScanQuery, Selection, Scanned};
 use fieldvitals_store::{
     Alert, AlertChange, Alerting, AppliedBudgets, AuditEntry, CellQuery, ClassViewsQuery, DeployMark, Digest,
     Dimension, Erase, Erased, GroupBy, Judgement, LoadBatch, LoadReport, Loading, Maintenance,
@@ -237,8 +237,12 @@ impl Reports for SqliteStore {
         query::route_names(self, site).await
     }
 
-    async fn cells(&self, query: &CellQuery) -> Result<PeriodRows<RouteCell>, StoreError> {
-        query::cells(self, query).await
+    async fn cells_of(
+        &self,
+        query: &CellQuery,
+        selection: &Selection,
+    ) -> Result<PeriodRows<RouteCell>, StoreError> {
+        query::cells(self, query, selection).await
     }
 
     async fn total(&self, query: &CellQuery) -> Result<Total, StoreError> {

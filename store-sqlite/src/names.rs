@@ -280,6 +280,23 @@ pub(crate) async fn routes(
     Ok(names.into_iter().collect())
 }
 
+/// The ids of some routes, without those that the site lacks.
+pub(crate) async fn route_ids(
+    connection: &mut SqliteConnection,
+    site: SiteId,
+    routes: &BTreeSet<String>,
+) -> Result<Vec<i64>, StoreError> {
+    sqlx::query_scalar(
+        "/* route.ids */ select r.route_id from json_each(?2) j \
+         cross join route r on r.site_id = ?1 and r.route = j.value",
+    )
+    .bind(site.0)
+    .bind(json(routes)?)
+    .fetch_all(connection)
+    .await
+    .map_err(failed(NAMING))
+}
+
 /// All routes of a site with their ids.
 pub(crate) async fn all_routes(
     connection: &mut SqliteConnection,

@@ -6,9 +6,9 @@ use fieldvitals_store::context::values::StoredFilters;
 use fieldvitals_store::dimension::{Code, Labels, NO_VALUE, device_code};
 use fieldvitals_store::hash::HashMap;
 use fieldvitals_store::limits;
-use fieldvitals_store::rollup::{Answer, Coverage, From, Grain, Per, Plan};
+use fieldvitals_store::rollup::{Answer, Coverage, From, Grain, Per, Plan, Selected};
 use fieldvitals_store::{
-    Cell, CellQuery, Dimension, GroupBy, PeriodRows, RetentionEdges, RouteCell, SiteId, StoreError,
+    Cell, CellQuery, Dimension, GroupBy, PeriodRows, RetentionEdges, RouteCell, Selection, SiteId, StoreError,
     StoredView, Total, ValueCell, Weight,
 };
 use futures_util::TryStreamExt;
@@ -58,9 +58,17 @@ pub(crate) async fn coverage(
 pub(crate) async fn cells(
     store: &SqliteStore,
     query: &CellQuery,
+    selection: &Selection,
 ) -> Result<PeriodRows<RouteCell>, StoreError> {
     let mut transaction = store.read(READING).await?;
-    let (period, mut cells) = answer(&mut transaction, query, Per::Route).await?;
+    let selected = match selection {
+        Selection::All => Selected::all(),
+        Selection::Ratings => Selected::ratings(),
+        Selection::Routes(routes) => {
+            Selected::routes(names::route_ids(&mut transaction, query.site, routes).await?)
+        }
+    };
+    let (period, mut cells) = answer(&mut transaction, query, Per::Route, selected).await?;
     let routes = names::routes(&mut transaction, query.site, cells.keys().copied()).await?;
     let mut rows: Vec<RouteCell> = routes
         .into_iter()
@@ -72,7 +80,7 @@ pub(crate) async fn cells(
 
 pub(crate) async fn total(store: &SqliteStore, query: &CellQuery) -> Result<Total, StoreError> {
     let mut transaction = store.read(READING).await?;
-    let (period, cells) = answer(&mut transaction, query, Per::Total).await?;
+    let (period, cells) = answer(&mut transaction, query, Per::Total, Selected::all()).await?;
     Ok(Total { period, cell: cells.into_values().next().unwrap_or_default() })
 }
 
@@ -82,7 +90,7 @@ pub(crate) async fn breakdown(
     by: GroupBy,
 ) -> Result<PeriodRows<ValueCell>, StoreError> {
     let mut transaction = store.read(READING).await?;
-    let (period, cells) = answer(&mut transaction, query, Per::Value(by)).await?;
+    let (period, cells) = answer(&mut transaction, query, Per::Value(by), Selected::all()).await?;
     let labels = labels_of(&mut transaction, query.site, Some(by)).await?;
     let names = by.dimension().map(|by| labels.names(by)).unwrap_or_default();
     let mut values: BTreeMap<Option<&str>, Cell> = BTreeMap::new();
@@ -103,6 +111,7 @@ async fn answer(
     connection: &mut SqliteConnection,
     query: &CellQuery,
     per: Per,
+    selected: Selected,
 ) -> Result<(Range<i64>, HashMap<i64, Cell>), StoreError> {
     let coverage = coverage(connection, query.site).await?;
     let retained = coverage.edges(query.route.is_none() && per != Per::Route);
@@ -116,9 +125,10 @@ async fn answer(
         },
     };
     let labels = names::of_filters(connection, query.site, &query.filters).await?;
-    let Some(mut answer) = Answer::new(query, per, route_id, &labels) else {
+    let Some(answer) = Answer::new(query, per, route_id, &labels) else {
         return Ok((plan.period, HashMap::default()));
     };
+    let mut answer = answer.with_selected(selected);
     match from {
         From::Rollups(_) => {
             for edge in plan.edges() {

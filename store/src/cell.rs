@@ -4,6 +4,7 @@ use crate::filter::Filters;
 use crate::site::SiteId;
 use crate::view::ViewUpdate;
 use crate::weight::Weight;
+use std::collections::BTreeSet;
 use std::ops::Range;
 use vitals::histogram::Histogram;
 use vitals::metric::{Metric, Metrics, Values};
@@ -146,6 +147,19 @@ impl CellQuery {
             && self.route.as_ref().is_none_or(|route| *route == view.route)
             && self.filters.take(view)
     }
+}
+
+/// The cells of routes that an answer has, and what they hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Selection {
+    /// The whole cells of all routes.
+    #[default]
+    All,
+    /// The page views and rating counts of all routes. Their histograms have no buckets, so they tell no percentile; they
+    /// are read many times as fast.
+    Ratings,
+    /// The whole cells of these routes.
+    Routes(BTreeSet<String>),
 }
 
 /// A route's cell over a range.

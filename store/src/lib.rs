@@ -48,7 +48,7 @@ mod weight;
 pub use alert::{Alert, AlertChange, AlertEvent, NewAlert, Notice};
 pub use audit::AuditEntry;
 pub use budgets::{AppliedBudgets, NewBudgets};
-pub use cell::{Cell, CellQuery, PeriodRows, RouteCell, Total, ValueCell, Views};
+pub use cell::{Cell, CellQuery, PeriodRows, RouteCell, Selection, Total, ValueCell, Views};
 pub use class_views::{ClassViewsBuilder, ClassViewsQuery};
 pub use context::causes::{AttributionMetric, Cause, CauseQuery, Causes};
 pub use context::engagement::{Engaged, Engagement, EngagementQuery};

@@ -427,10 +427,25 @@ impl Sum {
         } else {
             read_list(bytes, &head, |index, count| self.add_bucket(index, count))?;
         }
-        for (mine, theirs) in self.ratings.iter_mut().zip(head.ratings) {
+        self.add_ratings(head.ratings);
+        Ok(())
+    }
+
+    /// Adds the rating counters of the histogram at the front of `bytes`, and none of its buckets. The sum then tells no
+    /// percentile.
+    ///
+    /// # Errors
+    /// If the bytes do not begin with the header of a histogram.
+    pub fn add_encoded_ratings(&mut self, mut bytes: &[u8]) -> Result<(), EncodingError> {
+        let head = Head::read(&mut bytes)?;
+        self.add_ratings(head.ratings);
+        Ok(())
+    }
+
+    fn add_ratings(&mut self, ratings: [i64; 3]) {
+        for (mine, theirs) in self.ratings.iter_mut().zip(ratings) {
             *mine = mine.saturating_add(theirs);
         }
-        Ok(())
     }
 
     /// Returns the counts of some buckets; extends the array if needed.
@@ -476,6 +491,12 @@ impl Sum {
             }
         }
         buckets
+    }
+
+    /// Returns the rating counters alone.
+    #[must_use]
+    pub const fn finish_ratings(&self) -> Histogram {
+        Histogram { ratings: self.ratings, buckets: Vec::new() }
     }
 
     /// Returns the sum as a histogram.
@@ -645,6 +666,28 @@ mod tests {
         assert!(histogram.is_empty());
         histogram.add(Metric::Lcp, value, 0);
         assert!(histogram.is_empty());
+    }
+
+    #[test]
+    fn rating_counters_are_summed_without_buckets() {
+        // A list, a list with corrections, and bit planes.
+        let (mut sum, mut whole) = (Sum::default(), Sum::default());
+        for (numbers, by) in [(3, 1), (3, -1), (300, 1)] {
+            let mut histogram = Histogram::default();
+            for number in 0..numbers {
+                let value = Value::new(Metric::Lcp, 2_000.0 + 9.0 * f64::from(number)).unwrap();
+                histogram.add(Metric::Lcp, value, by);
+            }
+            let mut bytes = Vec::new();
+            histogram.encode(&mut bytes);
+            sum.add_encoded_ratings(&bytes).unwrap();
+            whole.add_encoded(&mut &bytes[..]).unwrap();
+            assert_eq!(sum.add_encoded_ratings(&bytes[..3]), Err(EncodingError), "the header is cut off");
+        }
+        let (ratings, whole) = (sum.finish_ratings(), whole.finish());
+        assert_eq!(ratings.n(), 300);
+        assert_eq!(Rating::ALL.map(|rating| ratings.rated(rating)), Rating::ALL.map(|rating| whole.rated(rating)));
+        assert_eq!(ratings.percentile(Metric::Lcp, 75), None);
     }
 
     #[test]

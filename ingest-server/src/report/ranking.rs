@@ -5,10 +5,11 @@
 
 use crate::report::cursor::Cursor;
 use crate::report::impact::Impact;
-use crate::report::section::{Row, sections};
+use crate::report::section::{Row, section, sections};
 use fieldvitals_store::{Cell, RouteCell};
 use serde::Deserialize;
 use std::cmp::Ordering;
+use std::collections::{BTreeSet, HashMap};
 use utoipa::ToSchema;
 use vitals::budget::{self, MIN_SAMPLES_DEFAULT};
 use vitals::metric::{Metric, Metrics, Rating};
@@ -102,6 +103,7 @@ pub struct Ranking {
 
 /// A page of a ranking.
 #[derive(Clone, Debug)]
+#[must_use]
 pub struct RankedPage {
     /// The rows.
     pub rows: Vec<Row>,
@@ -113,6 +115,16 @@ pub struct RankedPage {
     pub found: usize,
     /// Number of rows hidden by `min_n`.
     pub hidden: usize,
+}
+
+impl RankedPage {
+    /// Gives the rows other measurements. Rows without any are removed, as their routes are gone.
+    pub fn with_rows(self, measured: Vec<Row>) -> Self {
+        let mut measured: HashMap<String, Row> =
+            measured.into_iter().map(|row| (row.route.route.clone(), row)).collect();
+        let rows = self.rows.iter().filter_map(|row| measured.remove(&row.route.route));
+        Self { rows: rows.collect(), ..self }
+    }
 }
 
 impl Ranking {
@@ -147,6 +159,23 @@ impl Ranking {
     pub fn takes(&self, route: &str) -> bool {
         self.pattern.as_ref().is_none_or(|pattern| budget::matches(pattern, route))
             && self.search.as_ref().is_none_or(|part| route.to_lowercase().contains(&part.to_lowercase()))
+    }
+
+    /// Whether page views and rating counts order the rows. Then percentiles are needed of a page's rows only.
+    #[must_use]
+    pub const fn is_by_counts(&self) -> bool {
+        !matches!(self.sort, Sort::P75)
+    }
+
+    /// Returns the routes of a page's rows; `all` are the routes of the ranking.
+    #[must_use]
+    pub fn routes_of(&self, page: &RankedPage, all: Vec<String>) -> BTreeSet<String> {
+        let shown: BTreeSet<&str> = page.rows.iter().map(|row| row.route.route.as_str()).collect();
+        let is_shown = |route: &String| {
+            let name = if self.by_section { section(route) } else { route.clone() };
+            shown.contains(name.as_str()) && self.takes(route)
+        };
+        all.into_iter().filter(is_shown).collect()
     }
 
     /// Returns the rows of the ranking, in no order: routes or sections.

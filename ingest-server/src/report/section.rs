@@ -20,7 +20,7 @@ impl From<RouteCell> for Row {
 
 /// Returns the section of a route: a pattern of its first path segment, such as `/c/*` for `/c/lamps`. A route of one
 /// segment is a section of its own.
-fn section(route: &str) -> String {
+pub(super) fn section(route: &str) -> String {
     let path = route.strip_prefix('/').unwrap_or(route);
     match path.split_once('/') {
         Some((first, _)) => {

@@ -2,7 +2,7 @@
 
 use crate::context::texts::TextKind;
 use crate::rollup::{Difference, Grain};
-use crate::scan::{Gather, ScanQuery, Scanned};
+use crate::scan::{Gather, ScanQuery, Selection, Scanned};
 use crate::{
     Alert, AlertChange, Alerting, AppliedBudgets, AuditEntry, CellQuery, ClassViewsQuery, DeployMark, Digest,
     Dimension, Erase, Erased, GroupBy, Judgement, LoadBatch, LoadReport, Loading, Maintenance,
@@ -260,8 +260,12 @@ impl Reports for FaultyStore {
         self.inner.version(site).await
     }
 
-    async fn cells(&self, query: &CellQuery) -> Result<PeriodRows<RouteCell>, StoreError> {
-        self.inner.cells(query).await
+    async fn cells_of(
+        &self,
+        query: &CellQuery,
+        selection: &Selection,
+    ) -> Result<PeriodRows<RouteCell>, StoreError> {
+        self.inner.cells_of(query, selection).await
     }
 
     async fn total(&self, query: &CellQuery) -> Result<Total, StoreError> {

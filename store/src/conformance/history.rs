@@ -7,8 +7,8 @@ use crate::hash::HashMap;
 use crate::rollup::{DAY_MS, HOUR_MS, MINUTE_MS};
 use crate::{
     Around, AttributionMetric, CauseQuery, CellQuery, ClassViewsQuery, Context, ContextFilter,
-    ContextProperty, Detail, Dimension, EngagementQuery, Erase, Filters, GroupBy, Lines, LoadBatch, Reroute,
-    Retention, SampleQuery, Senders, SeriesQuery, SiteId, Source, SpoolId, Store, StoredView, StrataQuery,
+    ContextProperty, Detail, Dimension, EngagementQuery, Erase, Filters, GroupBy, Lines, LoadBatch, PeriodRows,
+    Reroute, Retention, RouteCell, SampleQuery, Selection, Senders, SeriesQuery, SiteId, Source, SpoolId, Store, StoredView, StrataQuery,
     TallyQuery, UrlCount, Version, ViewUpdate, Weight,
 };
 use proptest::collection::vec;
@@ -19,7 +19,7 @@ use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use vitals::attribution::LoadState;
-use vitals::metric::{Metric, Metrics, Value, Values};
+use vitals::metric::{Metric, Metrics, Rating, Value, Values};
 use vitals::view::{Device, NavigationType, Os, TtiGap, ViewId, Viewport};
 
 /// One thing that happens.
@@ -476,6 +476,33 @@ impl Play {
         Ok(())
     }
 
+    /// Checks selected cells against all of them.
+    async fn selections(
+        &self,
+        query: &CellQuery,
+        PeriodRows { period, rows }: &PeriodRows<RouteCell>,
+    ) -> Result<(), TestCaseError> {
+        let counts = |row: &RouteCell| {
+            let ratings = Metric::ALL.map(|metric| {
+                let histogram = row.cell.metric(metric);
+                Rating::ALL.map(|rating| histogram.rated(rating))
+            });
+            (row.route.clone(), row.cell.views(), ratings)
+        };
+        let found = self.store.cells_of(query, &Selection::Ratings).await.unwrap();
+        let told: Vec<_> = found.rows.iter().map(counts).collect();
+        same("ratings", query, &(&found.period, told), &(period, rows.iter().map(counts).collect()))?;
+        let has_percentile = |row: &RouteCell| {
+            Metric::ALL.into_iter().any(|metric| row.cell.metric(metric).percentile(metric, 75).is_some())
+        };
+        same("percentiles of ratings", query, &found.rows.iter().any(has_percentile), &false)?;
+        // Every second route, and one that the site lacks.
+        let some: Vec<RouteCell> = rows.iter().step_by(2).cloned().collect();
+        let names = some.iter().map(|row| row.route.clone()).chain(["/lacking".to_owned()]).collect();
+        let found = self.store.cells_of(query, &Selection::Routes(names)).await.unwrap();
+        same("cells of some routes", query, &(&found.period, &found.rows), &(period, &some))
+    }
+
     async fn ask(&self, ask: &Ask) -> Result<(), TestCaseError> {
         let site = self.sites[ask.site];
         // Questions about whole days stay so; most others begin or end within an hour.
@@ -495,6 +522,7 @@ impl Play {
         for query in [&asked, &one_metric, &unfiltered] {
             let cells = self.store.cells(query).await.unwrap();
             same("cells", query, &cells, &self.model.cells(query))?;
+            self.selections(query, &cells).await?;
             let total = self.store.total(query).await.unwrap();
             same("total", query, &total, &self.model.total(query))?;
         }

@@ -6,10 +6,10 @@ use super::row::{Part, read_code, read_part, read_views, slot};
 use crate::cell::{Cell, CellQuery, Views};
 use crate::dimension::{Code, Dimension, DimensionValue, Labels};
 use crate::filter::GroupBy;
-use crate::hash::HashMap;
+use crate::hash::{HashMap, HashSet};
 use crate::weight::Weight;
 use std::sync::Arc;
-use vitals::histogram::{EncodingError, Place, Sum, read_varint};
+use vitals::histogram::{EncodingError, Histogram, Place, Sum, read_varint};
 use vitals::metric::{Metric, Metrics, Values};
 
 /// The source of an answer.
@@ -62,11 +62,45 @@ impl Per {
     }
 }
 
+/// A [`Selection`] whose routes have ids.
+#[derive(Clone, Debug, Default)]
+pub struct Selected {
+    /// The ids of the routes that the answer has; all without.
+    routes: Option<HashSet<i64>>,
+    /// Whether histograms have rating counters only.
+    ratings: bool,
+}
+
+impl Selected {
+    /// Everything.
+    #[must_use]
+    pub const fn all() -> Self {
+        Self { routes: None, ratings: false }
+    }
+
+    /// The rating counters of all routes.
+    #[must_use]
+    pub const fn ratings() -> Self {
+        Self { routes: None, ratings: true }
+    }
+
+    /// The whole cells of the routes with these ids.
+    #[must_use]
+    pub fn routes(ids: impl IntoIterator<Item = i64>) -> Self {
+        Self { routes: Some(ids.into_iter().collect()), ratings: false }
+    }
+
+    fn has(&self, route_id: i64) -> bool {
+        self.routes.as_ref().is_none_or(|routes| routes.contains(&route_id))
+    }
+}
+
 /// Accumulates an answer.
 #[derive(Clone, Debug)]
 pub struct Answer {
     metrics: Metrics,
     route_id: Option<i64>,
+    selected: Selected,
     /// The dimension of the rows to read.
     dimension: Dimension,
     /// The filtered code of each dimension.
@@ -96,10 +130,14 @@ impl Sums {
 
     /// Returns the cell.
     pub(crate) fn finish(&self) -> Cell {
+        self.finish_by(Sum::finish)
+    }
+
+    fn finish_by(&self, histogram: impl Fn(&Sum) -> Histogram) -> Cell {
         let mut cell = Cell::default();
         cell.count(self.views);
         for (metric, sum) in Metric::ALL.into_iter().zip(&self.metrics) {
-            cell.set_metric(metric, sum.finish());
+            cell.set_metric(metric, histogram(sum));
         }
         cell
     }
@@ -128,6 +166,7 @@ impl Answer {
         Some(Self {
             metrics: query.metrics,
             route_id,
+            selected: Selected::all(),
             dimension,
             asked,
             per,
@@ -148,6 +187,12 @@ impl Answer {
     #[must_use]
     pub(super) fn with_lines(self, lines: Arc<HashMap<Code, i64>>) -> Self {
         Self { lines: Some(lines), ..self }
+    }
+
+    /// Has the selected cells only. Page views of other routes count nowhere.
+    #[must_use]
+    pub fn with_selected(self, selected: Selected) -> Self {
+        Self { selected, ..self }
     }
 
     /// Returns the rows to read.
@@ -186,14 +231,15 @@ impl Answer {
     /// # Errors
     /// If the bytes are not a block.
     pub fn add_block(&mut self, part: Part, bytes: &[u8]) -> Result<(), EncodingError> {
-        let asked = self.route_id;
-        read_block(bytes, |route_id, bytes| {
-            if asked.is_some_and(|asked| asked != route_id) {
-                Ok(())
-            } else {
-                self.add_row(route_id, part, bytes)
-            }
+        read_block(bytes, |route_id, bytes| match self.has(route_id) {
+            true => self.add_row(route_id, part, bytes),
+            false => Ok(()),
         })
+    }
+
+    /// Whether the answer counts page views of a route.
+    fn has(&self, route_id: i64) -> bool {
+        self.route_id.is_none_or(|asked| asked == route_id) && self.selected.has(route_id)
     }
 
     fn add_row(&mut self, route_id: i64, part: Part, mut bytes: &[u8]) -> Result<(), EncodingError> {
@@ -217,7 +263,12 @@ impl Answer {
                 Part::Metric(metric) => {
                     let mut histogram = read_part(&mut bytes)?;
                     if let Some(sums) = sums {
-                        sums.metrics[metric.index()].add_encoded(&mut histogram)?;
+                        let sum = &mut sums.metrics[metric.index()];
+                        if self.selected.ratings {
+                            sum.add_encoded_ratings(histogram)?;
+                        } else {
+                            sum.add_encoded(&mut histogram)?;
+                        }
                     }
                 }
             }
@@ -234,7 +285,7 @@ impl Answer {
     }
 
     fn add_counted(&mut self, counted: &Counted) {
-        let matches = self.route_id.is_none_or(|asked| asked == counted.route_id)
+        let matches = self.has(counted.route_id)
             && self
                 .asked
                 .iter()
@@ -255,14 +306,17 @@ impl Answer {
 
     /// Counts a page view that matches the question `by` times, with the code of its value.
     pub fn add_view(&mut self, route_id: i64, code: Code, weight: Weight, values: &Values, by: i64) {
-        let metrics = self.metrics;
-        self.sums(route_id, code).add_view(metrics, weight, values, by);
+        if self.selected.has(route_id) {
+            let metrics = self.metrics;
+            self.sums(route_id, code).add_view(metrics, weight, values, by);
+        }
     }
 
     /// Returns the cells that are not empty, by route id or by code; the total by 0.
     #[must_use]
     pub fn finish(self) -> HashMap<i64, Cell> {
-        let cells = self.sums.into_iter().map(|(key, sums)| (key, sums.finish()));
+        let histogram = if self.selected.ratings { Sum::finish_ratings } else { Sum::finish };
+        let cells = self.sums.into_iter().map(|(key, sums)| (key, sums.finish_by(histogram)));
         cells.filter(|(_, cell)| !cell.is_empty()).collect()
     }
 

@@ -12,7 +12,7 @@ mod site;
 mod steps;
 
 pub(crate) use answer::Sums;
-pub use answer::{Answer, From, Per};
+pub use answer::{Answer, From, Per, Selected};
 pub use block::{Block, BlockKey, Scope, Stored, add_block, blocks, read_block};
 pub use fold::Fold;
 pub use log::{Counted, deltas};

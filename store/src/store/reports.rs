@@ -8,7 +8,7 @@ use crate::context::texts::TextKind;
 use crate::scan::{Gather, Scanned};
 use crate::{
     CauseQuery, Causes, CellQuery, ClassViewsQuery, ContextProperty, Dimension, Engagement, EngagementQuery,
-    GroupBy, PeriodRows, RouteCell, Said, SampleQuery, Samples, ScanQuery, SeriesQuery, SiteId, StepCells,
+    GroupBy, PeriodRows, RouteCell, Said, SampleQuery, Samples, ScanQuery, Selection, SeriesQuery, SiteId, StepCells,
     StoreError, StoredView, StrataQuery, Stratum, Tally, TallyQuery, Total, UrlCounts, ValueCell, Version,
     limits,
 };
@@ -35,7 +35,19 @@ pub trait Reports: Send + Sync {
     ///
     /// # Errors
     /// [`StoreError::TooManyViews`] if the query would read too many page views.
-    async fn cells(&self, query: &CellQuery) -> Result<PeriodRows<RouteCell>, StoreError>;
+    async fn cells(&self, query: &CellQuery) -> Result<PeriodRows<RouteCell>, StoreError> {
+        self.cells_of(query, &Selection::All).await
+    }
+
+    /// Returns the selected cells of [`Reports::cells`], in the same order.
+    ///
+    /// # Errors
+    /// Those of [`Reports::cells`].
+    async fn cells_of(
+        &self,
+        query: &CellQuery,
+        selection: &Selection,
+    ) -> Result<PeriodRows<RouteCell>, StoreError>;
 
     /// Returns one cell over all routes, or of the filtered one. Answers from rollups or page views as
     /// [`Reports::cells`] does; the rollups of the whole site make it cheaper than the sum of the routes.

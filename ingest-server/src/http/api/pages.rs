@@ -10,9 +10,11 @@ use crate::http::{State, auth};
 use crate::questions::Cost;
 use crate::report::{self, Impact, MetricReport, PeriodReport, QualityReport, RankedPage, Ranking, Row};
 use actix_web::{HttpRequest, web};
-use fieldvitals_store::estimate;
+use fieldvitals_store::rollup::From as Source;
+use fieldvitals_store::{CellQuery, Selection, StoreError, estimate};
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 use utoipa::ToSchema;
 use vitals::metric::Metrics;
@@ -90,6 +92,33 @@ impl RankingReport {
     }
 }
 
+/// Ranks the routes of a question. Reads all counts of the page's rows only, unless other ones order them too.
+///
+/// # Errors
+/// Those of [`fieldvitals_store::Reports::cells`].
+pub(super) async fn ranked(
+    store: &Reader,
+    query: &CellQuery,
+    ranking: &Ranking,
+) -> Result<(Range<i64>, RankedPage), StoreError> {
+    let order = ranking.metrics();
+    let has_more = query.metrics.iter().any(|metric| !order.has(metric));
+    // A question that reads page views would read them twice.
+    if Source::question(query, None) == Source::Views || !(ranking.is_by_counts() || has_more) {
+        let metrics = order.iter().fold(query.metrics, Metrics::with);
+        let cells = store.cells(&CellQuery { metrics, ..query.clone() }).await?;
+        return Ok((cells.period, ranking.page(cells.rows)));
+    }
+    let selection = if ranking.is_by_counts() { Selection::Ratings } else { Selection::All };
+    let cells = store.cells_of(&CellQuery { metrics: order, ..query.clone() }, &selection).await?;
+    let routes = cells.rows.iter().map(|row| row.route.clone()).collect();
+    let page = ranking.page(cells.rows);
+    let routes = ranking.routes_of(&page, routes);
+    let metrics = order.iter().fold(query.metrics, Metrics::with);
+    let shown = store.cells_of(&CellQuery { metrics, ..query.clone() }, &Selection::Routes(routes)).await?;
+    Ok((cells.period, page.with_rows(ranking.rows(shown.rows))))
+}
+
 /// Ranks routes, with percentiles and rating counts of each.
 #[utoipa::path(get, path = "/api/v1/sites/{site}/pages", tag = "read", security(("token" = [])),
     params(("site" = String, Path, description = "The site's name or id"), Filter, RankingParams, PatternParam),
@@ -105,18 +134,16 @@ pub async fn pages(
     let site = auth::site(&state, &request, &name).await?;
     let range = filter.range()?;
     let ranking = Ranking { pattern: pattern.pattern(), ..ranking.ranking(&site, &filter, &pattern)? };
-    let mut query = filter.query(&site, range)?;
-    let shown = query.metrics;
-    query.metrics = ranking.metrics().iter().fold(shown, Metrics::with);
+    let query = filter.query(&site, range)?;
     let owned = Arc::clone(&site);
     let question = move |store: Reader| async move {
         let site = owned;
-        let cells = store.cells(&query).await?;
+        let (period, page) = ranked(&store, &query, &ranking).await?;
         Ok(PagesReport {
             site: site.name.clone(),
-            period: PeriodReport::counted(cells.period, range),
+            period: PeriodReport::counted(period, range),
+            ranking: RankingReport::new(&ranking, page, query.metrics),
             filters: query.filters.into(),
-            ranking: RankingReport::new(&ranking, ranking.page(cells.rows), shown),
         })
     };
     ask_once(&state, &request, (&site, range, Basis::BeforeEnd), Cost::Usual, question).await

@@ -6,7 +6,7 @@ use crate::advice::AdviceReport;
 use crate::closed_days::Reader;
 use crate::http::answer::{Basis, ask_once};
 use crate::http::api::Answer;
-use crate::http::api::pages::RankingReport;
+use crate::http::api::pages::{RankingReport, ranked};
 use crate::http::api::report::{PreviousReport, previous};
 use crate::http::api::route::RouteParam;
 use crate::http::error::ApiError;
@@ -137,6 +137,16 @@ async fn counted(store: &Reader, query: &CellQuery, ranking: &Ranking) -> Result
     if query.route.is_some() {
         let Total { period, cell: whole } = store.total(query).await?;
         return Ok(Counted { period, whole, other: 0, pages: None });
+    }
+    if ranking.pattern.is_none() {
+        let (period, page) = ranked(store, query, ranking).await?;
+        let other = CellQuery { route: Some(OTHER.to_owned()), metrics: Metrics::NONE, ..query.clone() };
+        let (whole, other) = (store.total(query).await?, store.total(&other).await?);
+        // Hours of the whole site are kept for longer, so its period may be closer to the asked one.
+        if whole.period == period {
+            let other = other.cell.views;
+            return Ok(Counted { period, whole: whole.cell, other, pages: Some(page) });
+        }
     }
     let cells = store.cells(query).await?;
     let pattern = Ranking { search: None, ..ranking.clone() };

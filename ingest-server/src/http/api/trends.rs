@@ -14,7 +14,7 @@ use crate::report::{Impact, PeriodReport, Ranking, Row, time_text, unit_name};
 use crate::timeline::{Step, Timeline};
 use actix_web::{HttpRequest, web};
 use fieldvitals_store::rollup::DAY_MS;
-use fieldvitals_store::{CellQuery, Dimension, GroupBy};
+use fieldvitals_store::{CellQuery, Dimension, GroupBy, Selection};
 use serde::Serialize;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -77,9 +77,12 @@ pub async fn trends(
     let owned = Arc::clone(&site);
     let question = move |store: Reader| async move {
         let site = owned;
-        let ranked = store.cells(&query).await?;
+        let selection = if ranking.is_by_counts() { Selection::Ratings } else { Selection::All };
+        let ranked = store.cells_of(&query, &selection).await?;
         let period = PeriodReport::counted(ranked.period, range);
+        let routes = ranked.rows.iter().map(|row| row.route.clone()).collect();
         let page = ranking.page(ranked.rows);
+        let shown_routes = Selection::Routes(ranking.routes_of(&page, routes));
         let shown = |row: &Row| {
             let impact = Impact::of(&row.route.cell, ranking.candidates(), page.min_n);
             let named =
@@ -102,7 +105,7 @@ pub async fn trends(
         let mut points = vec![Vec::with_capacity(timeline.len()); rows.len()];
         for bounds in timeline.bounds.windows(2) {
             let query = CellQuery { from_ms: bounds[0], to_ms: bounds[1], ..query.clone() };
-            let step = ranking.rows(store.as_ref().cells(&query).await?.rows);
+            let step = ranking.rows(store.as_ref().cells_of(&query, &shown_routes).await?.rows);
             let cells: HashMap<&str, _> =
                 step.iter().map(|row| (row.route.route.as_str(), &row.route.cell)).collect();
             for ((route, metric), points) in rows.iter().zip(&mut points) {

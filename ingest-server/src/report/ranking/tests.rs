@@ -2,6 +2,7 @@
 
 use super::*;
 use fieldvitals_store::Weight;
+use vitals::histogram::Sum;
 use vitals::metric::{Value, Values};
 
 /// A route with so many page views, `not_good` of them with an LCP of 3 s, the others of 0.5 s.
@@ -114,6 +115,50 @@ fn routes_are_found_by_a_part_or_a_pattern_and_grouped_by_section() {
     );
     let grouped = found(Ranking { by_section: true, ..by });
     assert_eq!(grouped, [("/".to_owned(), 1), ("/c/*".to_owned(), 2), ("/lamp-repair".to_owned(), 1)]);
+}
+
+/// The page views and rating counts of a cell.
+fn ratings(row: &RouteCell) -> RouteCell {
+    let mut cell = Cell::default();
+    cell.count(row.cell.views());
+    for metric in Metric::ALL {
+        let (mut bytes, mut sum) = (Vec::new(), Sum::default());
+        row.cell.metric(metric).encode(&mut bytes);
+        sum.add_encoded_ratings(&bytes).unwrap();
+        cell.set_metric(metric, sum.finish_ratings());
+    }
+    RouteCell { route: row.route.clone(), cell }
+}
+
+#[test]
+fn page_by_counts_is_the_page_by_whole_cells() {
+    let cells = [
+        route("/c/lamps", 900, 400),
+        route("/c/sofas", 400, 300),
+        unmeasured("/c/rugs", 500),
+        route("/blog/a", 300, 20),
+        route("/blog/b", 300, 250),
+        route("/", 2_000, 500),
+    ];
+    let counts: Vec<RouteCell> = cells.iter().map(ratings).collect();
+    let shown = |page: &RankedPage| {
+        let row = |row: &Row| (row.route.route.clone(), row.routes, row.route.cell.clone());
+        (page.rows.iter().map(row).collect::<Vec<_>>(), page.next.clone(), page.found, page.hidden)
+    };
+    for sort in Sort::ALL.into_iter().filter(|sort| ranking(*sort).is_by_counts()) {
+        for (by_section, search) in [(false, None), (true, None), (false, Some("c/")), (true, Some("s"))] {
+            let ranking = Ranking { by_section, search: search.map(str::to_owned), limit: 2, ..ranking(sort) };
+            let page = ranking.page(counts.clone());
+            let routes = ranking.routes_of(&page, counts.iter().map(|row| row.route.clone()).collect());
+            assert!(routes.len() < cells.len(), "{sort:?}: {routes:?}");
+            let read = cells.iter().filter(|row| routes.contains(&row.route)).cloned().collect();
+            let page = page.with_rows(ranking.rows(read));
+            assert_eq!(shown(&page), shown(&ranking.page(cells.to_vec())), "{sort:?} {by_section} {search:?}");
+        }
+    }
+    assert!(!ranking(Sort::P75).is_by_counts(), "a percentile needs the whole histogram");
+    let gone = ranking(Sort::Views).page(counts).with_rows(vec![route("/", 1, 0).into()]);
+    assert_eq!(names(&gone), ["/"], "routes that are gone have no row");
 }
 
 #[test]
