@@ -43,15 +43,18 @@ pub(crate) async fn views(
 ) -> Result<Vec<StoredView>, StoreError> {
     let mut transaction = store.read(READING).await?;
     let retained = query::retention_edges(&mut transaction).await?;
+    // One bound: SQLite would search from the first of two, and then pass over all rows up to the second. No view has the
+    // smallest id of a millisecond.
+    let after = after.map(|id| id.as_bytes().to_vec()).unwrap_or_default();
+    let after = after.max(view::first_id(retained.views_from_ms));
     let rows = sqlx::query(concat!(
         "/* view.page */ select ",
         view::columns!(),
         " from page_view v cross join route r on r.site_id = ?1 and r.route_id = v.route_id \
-         where v.site_id = ?1 and v.id >= ?2 and v.id > ?3 order by v.id limit ?4"
+         where v.site_id = ?1 and v.id > ?2 order by v.id limit ?3"
     ))
     .bind(site.0)
-    .bind(view::first_id(retained.views_from_ms))
-    .bind(after.map_or_else(Vec::new, |id| id.as_bytes().to_vec()))
+    .bind(after)
     .bind(limit)
     .fetch_all(&mut *transaction)
     .await

@@ -48,12 +48,12 @@ pub use diagnosis::diagnose;
 use async_trait::async_trait;
 use fieldvitals_store::context::texts::TextKind;
 use fieldvitals_store::rollup::{Difference, Grain};
-use fieldvitals_store::scan::{Gather, ScanQuery, Selection, Scanned};
+use fieldvitals_store::scan::{Gather, ScanQuery, Scanned};
 use fieldvitals_store::{
     Alert, AlertChange, Alerting, AppliedBudgets, AuditEntry, CellQuery, ClassViewsQuery, DeployMark, Digest,
     Dimension, Erase, Erased, GroupBy, Judgement, LoadBatch, LoadReport, Loading, Maintenance,
     MaintenanceSummary, Name, NewAlert, NewBudgets, NewSite, NewToken, Notice, PeriodRows, Rebuilt, Reports,
-    Reroute, Retention, RetentionEdges, RollupGroup, RouteCell, RouteGroups, SeriesQuery, Site, SiteId,
+    Reroute, Retention, RetentionEdges, RollupGroup, RouteCell, RouteGroups, Selection, SeriesQuery, Site, SiteId,
     SiteSize, Sites, SpoolId, StepCells, Store, StoreError, StoredView, StrataQuery, Stratum, Tally,
     TallyQuery, Token, TokenId, Total, Transfer, UrlCounts, ValueCell, Version, Violation,
 };

@@ -2,12 +2,12 @@
 
 use crate::context::texts::TextKind;
 use crate::rollup::{Difference, Grain};
-use crate::scan::{Gather, ScanQuery, Selection, Scanned};
+use crate::scan::{Gather, ScanQuery, Scanned};
 use crate::{
     Alert, AlertChange, Alerting, AppliedBudgets, AuditEntry, CellQuery, ClassViewsQuery, DeployMark, Digest,
     Dimension, Erase, Erased, GroupBy, Judgement, LoadBatch, LoadReport, Loading, Maintenance,
     MaintenanceSummary, Name, NewAlert, NewBudgets, NewSite, NewToken, Notice, PeriodRows, Rebuilt, Reports,
-    Reroute, Retention, RetentionEdges, RollupGroup, RouteCell, RouteGroups, SeriesQuery, Site, SiteId,
+    Reroute, Retention, RetentionEdges, RollupGroup, RouteCell, RouteGroups, Selection, SeriesQuery, Site, SiteId,
     SiteSize, Sites, SpoolId, StepCells, Store, StoreError, StoredView, StrataQuery, Stratum, Tally,
     TallyQuery, Token, TokenId, Total, Transfer, UrlCounts, ValueCell, Version, Violation,
 };
