@@ -38,6 +38,9 @@ pub(crate) struct Args {
     /// Seconds at the fixed rate.
     #[arg(long, default_value_t = 30.0)]
     seconds: f64,
+    /// Seconds of the same questions before those that are measured, without figures.
+    #[arg(long, default_value_t = 0.0)]
+    warm_up: f64,
     /// Repetitions of each question that is asked one at a time.
     #[arg(long, default_value_t = 9, value_parser = clap::value_parser!(u32).range(1..))]
     times: u32,
@@ -118,6 +121,10 @@ fn measure(
     let time = Duration::from_secs_f64(args.seconds);
     say(format!("{name}: {:.0} beacons/s alone", args.beacons));
     let alone = beacons(args, &server, &requests, time)?;
+    if args.warm_up > 0.0 {
+        say(format!("{name}: {:.0} questions/s for {:.0} s, not measured", args.rate, args.warm_up));
+        read_open_loop(args, &server, &mix, Duration::from_secs_f64(args.warm_up))?;
+    }
     say(format!("{name}: {:.0} questions/s by {} readers beside them", args.rate, args.readers));
     let (beside, read) = thread::scope(|scope| -> Result<_> {
         let sending = scope.spawn(|| beacons(args, &server, &requests, time));
