@@ -319,7 +319,11 @@ impl Sink {
             let whole = Whole::new(args.format, args.what.fields(), std::io::stdout())?;
             return Ok(Self::Pipe { whole, rows: 0 });
         }
-        Ok(Self::File(Box::new(Part::open(&args.output, described, Start { resume: args.resume, replace: args.force })?)))
+        Ok(Self::File(Box::new(Part::open(
+            &args.output,
+            described,
+            Start { resume: args.resume, replace: args.force },
+        )?)))
     }
 
     /// The description of a resumable export.

@@ -479,7 +479,8 @@ fn rows(
 ) {
     for (metric, answer) in shown(args, metrics) {
         let before = previous(metric);
-        let of_before = |text: fn(&RowPreviousAnswer) -> String| before.as_ref().map(text).unwrap_or_default();
+        let of_before =
+            |text: fn(&RowPreviousAnswer) -> String| before.as_ref().map(text).unwrap_or_default();
         let end = |end: usize| answer.p75_interval.map(|ends| ends[end].to_string()).unwrap_or_default();
         let unit = match metric.unit() {
             Unit::Milliseconds => "ms",

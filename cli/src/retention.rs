@@ -93,7 +93,8 @@ async fn of_store(store: &dyn Store) -> anyhow::Result<Shown> {
 
 /// Refuses a change that removes data, unless it was asked for.
 fn confirm(before: Retention, change: RetentionChange, yes: bool) -> anyhow::Result<()> {
-    let named = |message: String| anyhow!(as_options(&message, &["views_days", "hours_days", "rollups_days"]));
+    let named =
+        |message: String| anyhow!(as_options(&message, &["views_days", "hours_days", "rollups_days"]));
     let after = check::retention(change.of(before)).map_err(named)?;
     let lost: Vec<String> = [
         ("page views", before.raw_days, after.raw_days),

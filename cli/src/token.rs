@@ -186,7 +186,8 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
                     let revoke = async |store: &dyn Store| {
                         let id = id_of(&token, async || shown(store).await).await?;
                         let revoked = here(store).token_revoke(TokenId(id)).await;
-                        revoked.with_context(|| format!("token {id} (`fieldvitals token list` shows them)"))?;
+                        revoked
+                            .with_context(|| format!("token {id} (`fieldvitals token list` shows them)"))?;
                         Ok(id)
                     };
                     common.store.with(revoke).await?
@@ -211,7 +212,8 @@ async fn shown(store: &dyn Store) -> anyhow::Result<Vec<Shown>> {
 /// The name of a token that was given none: `token`, or the first of `token-2`, `token-3` … that no token has.
 fn free_name(tokens: &[Shown]) -> String {
     let is_free = |name: &String| tokens.iter().all(|token| token.name != *name);
-    let mut names = std::iter::once("token".to_owned()).chain((2_u32..).map(|number| format!("token-{number}")));
+    let mut names =
+        std::iter::once("token".to_owned()).chain((2_u32..).map(|number| format!("token-{number}")));
     names.find(is_free).unwrap_or_default()
 }
 
@@ -230,7 +232,12 @@ async fn id_of(given: &str, tokens: impl AsyncFnOnce() -> anyhow::Result<Vec<Sho
         }
         several => {
             let ids: Vec<String> = several.iter().map(|token| token.id.to_string()).collect();
-            bail!("{} tokens are named `{}`: give the id of one, {}", ids.len(), plain(given), ids.join(" or "))
+            bail!(
+                "{} tokens are named `{}`: give the id of one, {}",
+                ids.len(),
+                plain(given),
+                ids.join(" or ")
+            )
         }
     }
 }
@@ -295,9 +302,8 @@ mod tests {
     #[tokio::test]
     async fn token_is_found_by_its_id_or_a_name_of_its_own() {
         let all = || vec![token(1, "ci"), token(2, "deploy"), token(5, "ci")];
-        let of = async |given: &str| {
-            id_of(given, async || Ok(all())).await.map_err(|error| error.to_string())
-        };
+        let of =
+            async |given: &str| id_of(given, async || Ok(all())).await.map_err(|error| error.to_string());
         assert_eq!(of("7").await, Ok(7), "an id; the store says whether it exists");
         assert_eq!(of("deploy").await, Ok(2));
         assert_eq!(of("ci").await, Err("2 tokens are named `ci`: give the id of one, 1 or 5".to_owned()));

@@ -129,7 +129,10 @@ pub struct RowPrevious {
 /// before and the current one. Omits metrics with too few values on one side.
 #[must_use]
 pub fn rows(metrics: Metrics, rows: &[[&Cell; 2]]) -> Vec<BTreeMap<&'static str, RowPrevious>> {
-    let each = rows.iter().enumerate().flat_map(|(place, row)| metrics.iter().map(move |metric| (place, metric, row)));
+    let each = rows
+        .iter()
+        .enumerate()
+        .flat_map(|(place, row)| metrics.iter().map(move |metric| (place, metric, row)));
     let (places, all): (Vec<usize>, Vec<Compared>) =
         each.filter_map(|(place, metric, row)| Some((place, Compared::of_many(metric, 75, *row)?))).unzip();
     let mut previous = vec![BTreeMap::new(); rows.len()];
@@ -333,7 +336,8 @@ mod tests {
     fn row_has_its_time_before_if_both_have_enough_page_views() {
         let (fast, slow, few) = (cell(400, 2_000.0), cell(400, 2_800.0), cell(99, 2_000.0));
         let rows = rows(Metrics::ALL, &[[&fast, &slow], [&fast, &fast], [&few, &slow], [&slow, &few]]);
-        let told: Vec<_> = rows.iter().map(|row| row.get("LCP").map(|before| (before.n, before.verdict))).collect();
+        let told: Vec<_> =
+            rows.iter().map(|row| row.get("LCP").map(|before| (before.n, before.verdict))).collect();
         assert_eq!(
             told,
             [Some((400, ChangeVerdict::Worse)), Some((400, ChangeVerdict::NoClearChange)), None, None]

@@ -15,14 +15,13 @@ pub(crate) fn failed(what: &'static str) -> impl Fn(sqlx::Error) -> StoreError {
             Some(14) => (NO_FILE.to_owned(), false),
             Some(5 | 6) => (format!("{error} (another process is writing to it)"), true),
             Some(13) => (format!("{error}; free some disk space"), true),
-            Some(11 | 26) => {
-                (format!("{error}; the file is damaged or no store: put back a backup, or move it away"), false)
-            }
+            Some(11 | 26) => (
+                format!("{error}; the file is damaged or no store: put back a backup, or move it away"),
+                false,
+            ),
             _ => match &error {
                 sqlx::Error::PoolTimedOut => (error.to_string(), true),
-                sqlx::Error::Io(cause) => {
-                    (error.to_string(), cause.kind() == std::io::ErrorKind::WouldBlock)
-                }
+                sqlx::Error::Io(cause) => (error.to_string(), cause.kind() == std::io::ErrorKind::WouldBlock),
                 _ => (error.to_string(), false),
             },
         };
@@ -35,8 +34,7 @@ const READ_ONLY: &str = "the file or its folder is read-only here; let this user
                          may: on the server's machine as the server's user";
 
 /// The text for SQLITE_CANTOPEN.
-const NO_FILE: &str =
-    "the file cannot be opened; see that its path is right, and that this user may write to it and its folder";
+const NO_FILE: &str = "the file cannot be opened; see that its path is right, and that this user may write to it and its folder";
 
 /// Error for a row that fieldvitals did not write.
 pub(crate) fn damaged(what: &'static str, which: impl std::fmt::Display) -> StoreError {

@@ -185,7 +185,9 @@ async fn overview_shows_the_numbers_of_the_api_and_stays_small() {
     let summary = ask(&server, "summary?period=7d").await;
     let slower = summary["pages"].as_array().unwrap().iter().find(|page| page["route"] == SLOWER).unwrap();
     let before = &slower["previous"][slower["impact"]["metric"].as_str().unwrap()];
-    let change = format!("document.querySelector('[data-key=\"route-{SLOWER}\"]').closest('tr').querySelector('.change')");
+    let change = format!(
+        "document.querySelector('[data-key=\"route-{SLOWER}\"]').closest('tr').querySelector('.change')"
+    );
     let shown = browser.run(&format!("return {change}.innerText + {change}.title")).await;
     let (shown, n) = (shown.as_str().unwrap(), before["n"].to_string());
     assert!(before["verdict"] == "worse" && shown.contains(" % worse"), "{shown} of {before}");

@@ -265,7 +265,8 @@ mod tests {
     #[test]
     fn advice_on_the_embedded_store_starts_no_second_server_on_a_postgres() {
         for check in Check::ALL {
-            let [embedded, shared] = [Backend::Embedded, Backend::Postgres].map(|backend| check.advice(backend));
+            let [embedded, shared] =
+                [Backend::Embedded, Backend::Postgres].map(|backend| check.advice(backend));
             assert!(!embedded.contains("same Postgres") && !embedded.contains("Give Postgres"), "{embedded}");
             assert!(!shared.contains("store copy"), "{shared}");
             assert_eq!(check.unit() == "%", check.is_share(), "{}", check.name());

@@ -47,7 +47,9 @@ impl Range {
         let to_ms = to.map(|text| Ok::<_, String>(next(instant("to", text)?, MINUTE_MS))).transpose()?;
         let from_ms = match from {
             Some(text) => instant("from", text)?.div_euclid(MINUTE_MS) * MINUTE_MS,
-            None => to_ms.unwrap_or_else(|| now_of(length_ms > MINUTES_PERIOD_MS_MAX)).saturating_sub(length_ms),
+            None => {
+                to_ms.unwrap_or_else(|| now_of(length_ms > MINUTES_PERIOD_MS_MAX)).saturating_sub(length_ms)
+            }
         };
         let end_ms = match to_ms {
             Some(to_ms) => to_ms.min(now_of(to_ms.saturating_sub(from_ms) > MINUTES_PERIOD_MS_MAX)),
@@ -174,10 +176,20 @@ mod tests {
         let of = |period, from, to| Range::parse(period, from, Some(to), NOW_MS).map(PeriodReport::from);
         // Now is 10:20:34.
         for (period, from, to, expected) in [
-            (None, Some("2025-11-20T00:00:00Z"), "2025-11-21T00:00:00Z", ["2025-11-20T00:00:00Z", "2025-11-20T10:21:00Z"]),
+            (
+                None,
+                Some("2025-11-20T00:00:00Z"),
+                "2025-11-21T00:00:00Z",
+                ["2025-11-20T00:00:00Z", "2025-11-20T10:21:00Z"],
+            ),
             (Some("24h"), None, "2025-11-21T00:00:00Z", ["2025-11-20T00:00:00Z", "2025-11-20T10:21:00Z"]),
             (Some("7d"), None, "2025-11-21T00:00:00Z", ["2025-11-14T00:00:00Z", "2025-11-20T11:00:00Z"]),
-            (None, Some("2025-11-01T00:00:00Z"), "2025-11-20T10:21:00Z", ["2025-11-01T00:00:00Z", "2025-11-20T10:21:00Z"]),
+            (
+                None,
+                Some("2025-11-01T00:00:00Z"),
+                "2025-11-20T10:21:00Z",
+                ["2025-11-01T00:00:00Z", "2025-11-20T10:21:00Z"],
+            ),
         ] {
             let period = of(period, from, to).unwrap();
             assert_eq!([period.from.as_str(), period.to.as_str()], expected);

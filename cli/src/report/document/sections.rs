@@ -1,6 +1,8 @@
 //! The texts that Markdown and HTML share.
 
-use crate::client::answer::summary::{PageAnswer, PartAnswer, PreviousAnswer, QualityAnswer, SlowAnswer, SummaryAnswer};
+use crate::client::answer::summary::{
+    PageAnswer, PartAnswer, PreviousAnswer, QualityAnswer, SlowAnswer, SummaryAnswer,
+};
 use crate::client::answer::{ChangeAnswer, EstimateAnswer, MetricAnswer, SeriesAnswer};
 use crate::compare;
 use crate::output::{ABSENT, number, share, value};

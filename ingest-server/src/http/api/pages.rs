@@ -110,7 +110,8 @@ impl Before {
     /// Compares the rows of a page with the time before, in their order.
     fn compare(&self, rows: &[Row]) -> Vec<BTreeMap<&'static str, RowPrevious>> {
         let none = Cell::default();
-        let sides = rows.iter().map(|Row { route, .. }| [self.cells.get(&route.route).unwrap_or(&none), &route.cell]);
+        let sides =
+            rows.iter().map(|Row { route, .. }| [self.cells.get(&route.route).unwrap_or(&none), &route.cell]);
         comparison::rows(self.metrics, &sides.collect::<Vec<_>>())
     }
 }
@@ -118,7 +119,8 @@ impl Before {
 impl RankingReport {
     /// Reports a page of a ranking. Computes percentiles of its rows only; `shown` are the metrics of the rows.
     pub(super) fn new(ranking: &Ranking, page: RankedPage, shown: Metrics, before: Option<Before>) -> Self {
-        let mut previous = before.as_ref().map(|before| before.compare(&page.rows)).unwrap_or_default().into_iter();
+        let mut previous =
+            before.as_ref().map(|before| before.compare(&page.rows)).unwrap_or_default().into_iter();
         let of_row = |row: Row| PageReport {
             previous: previous.next().unwrap_or_default(),
             routes: ranking.by_section.then_some(row.routes),
@@ -160,7 +162,8 @@ pub async fn pages(
     let mut query = filter.query(&site, range)?;
     let shown = query.metrics;
     // All metrics of another period would cost as much as the answer itself.
-    let compared = if filter.names_metrics() { shown } else { ranking.candidates().iter().copied().collect() };
+    let compared =
+        if filter.names_metrics() { shown } else { ranking.candidates().iter().copied().collect() };
     query.metrics = ranking.metrics().iter().fold(shown, Metrics::with);
     let owned = Arc::clone(&site);
     let question = move |store: Reader| async move {
