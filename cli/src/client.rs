@@ -6,7 +6,7 @@ pub(crate) mod responder;
 
 use crate::exit::{Exit, Failure};
 use crate::limits;
-use crate::names::unknown;
+use crate::names::{as_options, unknown};
 use crate::output::plain;
 use crate::store_args::StoreArgs;
 use answer::{ErrorAnswer, ErrorDetail, NamesAnswer, SitesAnswer};
@@ -29,6 +29,9 @@ pub(crate) struct ServerArgs {
     #[arg(long, value_name = "NAME")]
     pub(crate) site: Option<String>,
 }
+
+/// The hint for a refused value.
+pub(crate) const OPTIONS: &str = "The command with --help lists its options.";
 
 /// The variable with the server's address.
 const SERVER: &str = "FIELDVITALS_SERVER";
@@ -241,6 +244,7 @@ impl Client {
         request: reqwest::RequestBuilder,
     ) -> Result<(Value, T), Failure> {
         let again = request.try_clone();
+        let sent = request.try_clone().and_then(|copy| copy.build().ok()).map(|copy| copy.url().clone());
         let mut reply = self.send(request).await?;
         if let (Some(wait), Some(again)) = (reply.busy_for(), again) {
             tokio::time::sleep(wait).await;
@@ -264,6 +268,10 @@ impl Client {
         }
         let said = reply.error();
         let failure = refused(&server, reply.status, reply.location, said.as_ref());
+        let failure = match (&said, sent) {
+            (Some(said), Some(sent)) => in_terms_of_commands(failure, &said.code, &sent),
+            _ => failure,
+        };
         Err(match (path, said) {
             (["sites", site, ..], Some(said)) if said.code == "site_unknown" => {
                 // Boxed, because the list of sites is asked for in the same way.
@@ -407,6 +415,21 @@ fn refused(
     }
 }
 
+/// Names the options of a command in a failure that names parameters or addresses of the API.
+fn in_terms_of_commands(failure: Failure, code: &str, sent: &Url) -> Failure {
+    match code {
+        "parameter" => {
+            let parameters: Vec<_> = sent.query_pairs().map(|(name, _)| name).collect();
+            let message = as_options(&failure.message, &parameters);
+            Failure { message, hint: OPTIONS.to_owned(), ..failure }
+        }
+        "not_found" => {
+            Failure { hint: "Does the server run the same version as this command?".to_owned(), ..failure }
+        }
+        _ => failure,
+    }
+}
+
 /// Returns the root cause of an error, on one line. Omits the URL, because the message names the server.
 fn causes(error: &reqwest::Error) -> String {
     if error.is_timeout() {
@@ -489,6 +512,14 @@ mod tests {
                 (exit, message, "Do this.")
             );
         }
+        let parameter = json!({"error": {"code": "parameter", "message": "`period` is `7`: expected hours", "hint": "See the API."}});
+        let server = Responder::start(&[("400 Bad Request", &parameter.to_string())]);
+        let client = Client::new(&args(&server.url)).unwrap();
+        let refused = client.get::<Value>(&["sites"], &[("period", Some("7"))]).await.unwrap_err();
+        assert_eq!(
+            (refused.message.as_str(), refused.hint.as_str()),
+            ("--period is `7`: expected hours", OPTIONS)
+        );
         let failure_502 = failure("502 Bad Gateway", "<html>").await;
         assert_eq!(failure_502.exit, Exit::Unreachable);
         let failure_404 = failure("404 Not Found", "<html>").await;

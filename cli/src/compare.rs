@@ -242,7 +242,8 @@ fn verdict(verdict: ChangeVerdict) -> Cell {
     Cell::painted(verdict.name(), ink(verdict))
 }
 
-const fn ink(verdict: ChangeVerdict) -> Ink {
+/// The color of a verdict.
+pub(crate) const fn ink(verdict: ChangeVerdict) -> Ink {
     match verdict {
         ChangeVerdict::Worse => Ink::Red,
         ChangeVerdict::Better => Ink::Green,

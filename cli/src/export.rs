@@ -25,7 +25,7 @@ use encode::{Encoder, Format, Segment, Whole};
 use fieldvitals_server::{clock, report};
 use fieldvitals_store::rollup::{DAY_MS, day_of};
 use fieldvitals_store::{CellQuery, SiteId, Store, StoreError, priority};
-use part::{Description, Part};
+use part::{Description, Part, Start};
 use rollups::RollupReader;
 use schema::Field;
 use std::io::{ErrorKind, IsTerminal as _, Stdout};
@@ -54,7 +54,7 @@ pub(crate) struct Args {
     /// The format.
     #[arg(long, value_enum)]
     format: Format,
-    /// The file; `-` for standard output. Replaces an existing file at the end.
+    /// The file; `-` for standard output. An existing file is replaced with --force only.
     #[arg(long, value_name = "FILE")]
     output: PathBuf,
     /// Start of the period, such as 2026-11-21T14:30:00Z or a day; all that is kept when absent. Rollups: whole days.
@@ -69,6 +69,9 @@ pub(crate) struct Args {
     /// Finish an interrupted export with the same options. Starts at the beginning if there is none.
     #[arg(long)]
     resume: bool,
+    /// Replace an existing file, once the export is whole.
+    #[arg(long)]
+    force: bool,
     /// Rows of a row group of Parquet, and of a step after which an interrupted export resumes. More rows take more memory.
     #[arg(long, value_name = "ROWS", default_value_t = limits::EXPORT_SEGMENT_ROWS,
           value_parser = clap::value_parser!(u64).range(1..=limits::EXPORT_SEGMENT_ROWS_MAX))]
@@ -316,7 +319,11 @@ impl Sink {
             let whole = Whole::new(args.format, args.what.fields(), std::io::stdout())?;
             return Ok(Self::Pipe { whole, rows: 0 });
         }
-        Ok(Self::File(Box::new(Part::open(&args.output, described, args.resume)?)))
+        Ok(Self::File(Box::new(Part::open(
+            &args.output,
+            described,
+            Start { resume: args.resume, replace: args.force },
+        )?)))
     }
 
     /// The description of a resumable export.

@@ -42,8 +42,12 @@ pub(crate) fn value(metric: Metric, value: f64, limits: &[f64]) -> String {
     }
 }
 
-/// A value without its unit: milliseconds, or a score with three decimals. Adds decimals if rounding would carry the
-/// value over a threshold of the metric or one of these limits.
+/// The largest error of rounding to the right side of a limit, as a share of the value. Percentiles are within 0.55 %.
+const ROUNDING_MAX: f64 = 0.001;
+
+/// A value without its unit: milliseconds, or a score with three decimals. If rounding would carry the value over a
+/// threshold of the metric or one of these limits, shows the next value on the right side, or adds decimals if that is too
+/// far away.
 pub(crate) fn number(metric: Metric, number: f64, limits: &[f64]) -> String {
     let (places, places_max) = match metric.unit() {
         Unit::Score => (3, 6),
@@ -56,7 +60,15 @@ pub(crate) fn number(metric: Metric, number: f64, limits: &[f64]) -> String {
         let shown: f64 = text.parse().unwrap_or(number);
         thresholds.iter().chain(limits).all(|limit| (shown <= *limit) == (number <= *limit))
     };
-    let mut texts = (places..=places_max).map(|places| format!("{number:.places$}"));
+    let rounded = |places: usize| {
+        let text = format!("{number:.places$}");
+        let nearest: f64 = text.parse().unwrap_or(number);
+        let step = 0.1_f64.powi(i32::try_from(places).unwrap_or_default());
+        let other = nearest + if nearest < number { step } else { -step };
+        let is_near = (other - number).abs() <= ROUNDING_MAX * number;
+        [Some(text), is_near.then(|| format!("{other:.places$}"))].into_iter().flatten()
+    };
+    let mut texts = (places..=places_max).flat_map(rounded);
     texts.find(is_true).unwrap_or_else(|| number.to_string())
 }
 
@@ -97,13 +109,17 @@ mod tests {
     #[test]
     fn rounding_carries_no_value_over_a_threshold() {
         assert_eq!(value(Metric::Lcp, 2_500.0, &[]), "2500 ms");
-        assert_eq!(value(Metric::Lcp, 2_500.3, &[]), "2500.3 ms");
-        assert_eq!(value(Metric::Lcp, 2_500.004, &[]), "2500.004 ms");
+        // The bound of an interval that begins past a threshold is next to it.
+        assert_eq!(value(Metric::Lcp, 2_500.001, &[]), "2501 ms");
         assert_eq!(value(Metric::Lcp, 2_499.6, &[]), "2500 ms");
-        assert_eq!(value(Metric::Lcp, 4_000.4, &[]), "4000.4 ms");
+        assert_eq!(value(Metric::Lcp, 4_000.4, &[]), "4001 ms");
+        assert_eq!(value(Metric::Inp, 200.001, &[]), "200.1 ms");
         assert_eq!(value(Metric::Cls, 0.100_2, &[]), "0.1002");
-        assert_eq!(value(Metric::Cls, 0.100_000_5, &[]), "0.100001");
-        assert_eq!(value(Metric::Lcp, 1_800.2, &[1_800.0]), "1800.2 ms");
+        assert_eq!(value(Metric::Cls, 0.100_000_5, &[]), "0.1001");
+        assert_eq!(value(Metric::Lcp, 1_800.2, &[1_800.0]), "1801 ms");
+        // A limit between two whole numbers.
+        assert_eq!(value(Metric::Lcp, 1_800.2, &[1_800.1]), "1801 ms");
+        assert_eq!(value(Metric::Lcp, 1_800.2, &[1_800.1, 1_800.3]), "1800.2 ms");
         assert_eq!(value(Metric::Lcp, 1_800.2, &[]), "1800 ms");
     }
 }

@@ -13,7 +13,7 @@ mod summary;
 mod tables;
 mod trend;
 
-use crate::client::answer::summary::{MissingAnswer, SummaryAnswer};
+use crate::client::answer::summary::{MissingAnswer, RowPreviousAnswer, SummaryAnswer};
 use crate::client::answer::{
     AttributionAnswer, BreakdownAnswer, EngagementAnswer, Metrics, RejectionsAnswer, SamplesAnswer,
     SeriesAnswer, StatusAnswer,
@@ -428,7 +428,7 @@ fn shown<'a>(
 /// Default number of slow page views.
 const SLOW_VIEWS: u16 = 5;
 
-const CSV_COLUMNS: [&str; 17] = [
+const CSV_COLUMNS: [&str; 21] = [
     "site",
     "route",
     "views",
@@ -446,6 +446,10 @@ const CSV_COLUMNS: [&str; 17] = [
     "good",
     "needs_improvement",
     "poor",
+    "previous_n",
+    "previous_p75",
+    "change_percent",
+    "verdict",
 ];
 
 /// A line per route and metric.
@@ -453,11 +457,14 @@ fn csv(answer: &SummaryAnswer, args: &Args, is_of_routes: bool) -> String {
     let mut csv = Csv::new(CSV_COLUMNS);
     if is_of_routes {
         for page in &answer.pages {
-            rows(&mut csv, args, &answer.site, &page.route, page.counts(), &page.metrics);
+            let previous = |metric: Metric| page.previous.get(metric.name()).cloned();
+            rows(&mut csv, args, [&answer.site, &page.route], page.counts(), (&page.metrics, &previous));
         }
     } else {
         let route = answer.route.as_deref().unwrap_or_default();
-        rows(&mut csv, args, &answer.site, route, answer.counts(), &answer.metrics);
+        let changes = answer.previous.as_ref().map(|previous| &previous.metrics);
+        let previous = |metric: Metric| RowPreviousAnswer::of(changes?.get(metric.name())?);
+        rows(&mut csv, args, [&answer.site, route], answer.counts(), (&answer.metrics, &previous));
     }
     csv.finish()
 }
@@ -466,12 +473,14 @@ fn csv(answer: &SummaryAnswer, args: &Args, is_of_routes: bool) -> String {
 fn rows(
     csv: &mut Csv,
     args: &Args,
-    site: &str,
-    route: &str,
+    [site, route]: [&str; 2],
     [views, estimated]: [u64; 2],
-    metrics: &Metrics,
+    (metrics, previous): (&Metrics, &dyn Fn(Metric) -> Option<RowPreviousAnswer>),
 ) {
     for (metric, answer) in shown(args, metrics) {
+        let before = previous(metric);
+        let of_before =
+            |text: fn(&RowPreviousAnswer) -> String| before.as_ref().map(text).unwrap_or_default();
         let end = |end: usize| answer.p75_interval.map(|ends| ends[end].to_string()).unwrap_or_default();
         let unit = match metric.unit() {
             Unit::Milliseconds => "ms",
@@ -495,6 +504,10 @@ fn rows(
             answer.good.to_string(),
             answer.needs_improvement.to_string(),
             answer.poor.to_string(),
+            of_before(|before| before.n.to_string()),
+            of_before(|before| before.p75.to_string()),
+            of_before(|before| before.change_percent.map(|percent| percent.to_string()).unwrap_or_default()),
+            of_before(|before| before.verdict.name().to_owned()),
         ]);
     }
 }

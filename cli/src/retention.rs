@@ -1,10 +1,11 @@
 //! `fieldvitals retention`: how long data is kept.
 
 use crate::client::RemoteArgs;
+use crate::names::as_options;
 use crate::progress::count;
 use crate::site::{here, print, print_text};
 use crate::store_args::StoreArgs;
-use anyhow::ensure;
+use anyhow::{anyhow, ensure};
 use clap::Subcommand;
 use fieldvitals_server::administration::{RetentionChange, check};
 use fieldvitals_server::limits::{KEEP_DAYS_MAX, KEEP_VIEWS_DAYS_MIN};
@@ -92,7 +93,9 @@ async fn of_store(store: &dyn Store) -> anyhow::Result<Shown> {
 
 /// Refuses a change that removes data, unless it was asked for.
 fn confirm(before: Retention, change: RetentionChange, yes: bool) -> anyhow::Result<()> {
-    let after = check::retention(change.of(before)).map_err(anyhow::Error::msg)?;
+    let named =
+        |message: String| anyhow!(as_options(&message, &["views_days", "hours_days", "rollups_days"]));
+    let after = check::retention(change.of(before)).map_err(named)?;
     let lost: Vec<String> = [
         ("page views", before.raw_days, after.raw_days),
         ("hourly rollups", before.hourly_days, after.hourly_days),
@@ -182,7 +185,7 @@ mod tests {
              --yes to do it"
         );
         let turned = RetentionChange { views_days: Some(500), ..RetentionChange::default() };
-        assert!(confirm(before, turned, true).unwrap_err().to_string().contains("`rollups_days` is 400"));
+        assert!(confirm(before, turned, true).unwrap_err().to_string().contains("--rollups-days is 400"));
     }
 
     #[test]

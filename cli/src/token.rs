@@ -1,11 +1,12 @@
 //! `fieldvitals token`: adds, lists and revokes API tokens.
 
 use crate::client::RemoteArgs;
+use crate::names::unknown;
 use crate::output::table::{Column, Table};
-use crate::output::{self, Terminal};
+use crate::output::{self, Terminal, plain};
 use crate::site::{here, print, print_text};
 use crate::store_args::{StoreArgs, site_named};
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use clap::{Subcommand, ValueEnum};
 use fieldvitals_server::{limits, password::is_password, report::time_text};
 use fieldvitals_store::{Scope, Site, SiteId, Store, Token, TokenId};
@@ -24,9 +25,9 @@ pub(crate) struct Args {
 enum Command {
     /// Add a token and print its secret, which is stored nowhere.
     Add {
-        /// The purpose of the token, in your words.
-        #[arg(default_value = "token")]
-        name: String,
+        /// The purpose of the token, in your words; no other token may have it. `token`, or `token-2` and so on when
+        /// absent.
+        name: Option<String>,
         /// The scope of the token; each scope includes the scopes before it.
         #[arg(long, value_enum, default_value_t = ScopeArg::Read)]
         scope: ScopeArg,
@@ -47,8 +48,8 @@ enum Command {
     },
     /// Revoke a token, within a second.
     Revoke {
-        /// The id of the token, from `token list`.
-        id: i64,
+        /// The id of the token, from `token list`; or its name, if no other token has it.
+        token: String,
         #[command(flatten)]
         common: Common,
     },
@@ -136,9 +137,15 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Add { name, scope, sites, rate, common } => {
             let scope = Scope::from(scope);
             let token: Shown = match common.remote.remote(&common.store)? {
-                Some(remote) => remote.token_add(&name, scope.name(), &sites, rate).await?,
+                Some(remote) => {
+                    let name = match name {
+                        Some(name) => name,
+                        None => free_name(&remote.tokens().await?),
+                    };
+                    remote.token_add(&name, scope.name(), &sites, rate).await?
+                }
                 None => {
-                    let add = async |store: &dyn Store| add(store, &name, scope, (&sites, rate)).await;
+                    let add = async |store: &dyn Store| add(store, name, scope, (&sites, rate)).await;
                     common.store.with_new(add).await?
                 }
             };
@@ -158,11 +165,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::List { common } => {
             let tokens: Vec<Shown> = match common.remote.remote(&common.store)? {
                 Some(remote) => remote.tokens().await?,
-                None => {
-                    let list = async |store: &dyn Store| Ok((store.tokens().await?, store.sites().await?));
-                    let (tokens, known) = common.store.with(list).await?;
-                    tokens.into_iter().map(|token| Shown::new(token, &known)).collect()
-                }
+                None => common.store.with(shown).await?,
             };
             if common.json {
                 print(&json!(tokens));
@@ -172,19 +175,24 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
                 output::print(&table(&tokens).render(Terminal::of_stdout()));
             }
         }
-        Command::Revoke { id, common } => {
-            match common.remote.remote(&common.store)? {
-                Some(remote) => remote.token_revoke(id).await?,
+        Command::Revoke { token, common } => {
+            let id = match common.remote.remote(&common.store)? {
+                Some(remote) => {
+                    let id = id_of(&token, async || Ok(remote.tokens().await?)).await?;
+                    remote.token_revoke(id).await?;
+                    id
+                }
                 None => {
                     let revoke = async |store: &dyn Store| {
-                        here(store)
-                            .token_revoke(TokenId(id))
-                            .await
-                            .with_context(|| format!("token {id} (`fieldvitals token list` shows them)"))
+                        let id = id_of(&token, async || shown(store).await).await?;
+                        let revoked = here(store).token_revoke(TokenId(id)).await;
+                        revoked
+                            .with_context(|| format!("token {id} (`fieldvitals token list` shows them)"))?;
+                        Ok(id)
                     };
-                    common.store.with(revoke).await?;
+                    common.store.with(revoke).await?
                 }
-            }
+            };
             if common.json {
                 print(&json!({"revoked": id}));
             } else {
@@ -195,18 +203,61 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// The tokens of the store itself.
+async fn shown(store: &dyn Store) -> anyhow::Result<Vec<Shown>> {
+    let (tokens, known) = (store.tokens().await?, store.sites().await?);
+    Ok(tokens.into_iter().map(|token| Shown::new(token, &known)).collect())
+}
+
+/// The name of a token that was given none: `token`, or the first of `token-2`, `token-3` … that no token has.
+fn free_name(tokens: &[Shown]) -> String {
+    let is_free = |name: &String| tokens.iter().all(|token| token.name != *name);
+    let mut names =
+        std::iter::once("token".to_owned()).chain((2_u32..).map(|number| format!("token-{number}")));
+    names.find(is_free).unwrap_or_default()
+}
+
+/// The id of a token, which is given by its id or its name.
+async fn id_of(given: &str, tokens: impl AsyncFnOnce() -> anyhow::Result<Vec<Shown>>) -> anyhow::Result<i64> {
+    if let Ok(id) = given.parse() {
+        return Ok(id);
+    }
+    let tokens = tokens().await?;
+    let named: Vec<&Shown> = tokens.iter().filter(|token| token.name == given).collect();
+    match named.as_slice() {
+        [token] => Ok(token.id),
+        [] => {
+            let known: Vec<String> = tokens.into_iter().map(|token| token.name).collect();
+            bail!("{}", unknown("token", given, "", &known))
+        }
+        several => {
+            let ids: Vec<String> = several.iter().map(|token| token.id.to_string()).collect();
+            bail!(
+                "{} tokens are named `{}`: give the id of one, {}",
+                ids.len(),
+                plain(given),
+                ids.join(" or ")
+            )
+        }
+    }
+}
+
 /// Adds a token to the store itself.
 async fn add(
     store: &dyn Store,
-    name: &str,
+    name: Option<String>,
     scope: Scope,
     (sites, rate): (&[String], Option<u32>),
 ) -> anyhow::Result<Shown> {
+    let name = match name {
+        Some(name) => name,
+        None => free_name(&shown(store).await?),
+    };
     let known = store.sites().await?;
     let limited = sites.iter().map(|name| site_named(&known, name).map(|site| site.id));
     let limited = limited.collect::<anyhow::Result<Vec<SiteId>>>()?;
     let limited = (!limited.is_empty()).then_some(limited);
-    let (token, secret) = here(store).token_add(name, scope, limited, rate).await?;
+    let (token, secret) = here(store).token_add(&name, scope, limited, rate).await?;
     Ok(Shown { token: Some(secret), ..Shown::new(token, &known) })
 }
 
@@ -231,4 +282,31 @@ fn table(tokens: &[Shown]) -> Table {
         ]);
     }
     table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn token(id: i64, name: &str) -> Shown {
+        let (name, scope, created) = (name.to_owned(), "read".to_owned(), String::new());
+        Shown { id, name, scope, sites: None, created, rate: None, token: None }
+    }
+
+    #[test]
+    fn token_without_a_name_gets_one_that_no_other_has() {
+        assert_eq!(free_name(&[]), "token");
+        assert_eq!(free_name(&[token(1, "token"), token(2, "token-3")]), "token-2");
+    }
+
+    #[tokio::test]
+    async fn token_is_found_by_its_id_or_a_name_of_its_own() {
+        let all = || vec![token(1, "ci"), token(2, "deploy"), token(5, "ci")];
+        let of =
+            async |given: &str| id_of(given, async || Ok(all())).await.map_err(|error| error.to_string());
+        assert_eq!(of("7").await, Ok(7), "an id; the store says whether it exists");
+        assert_eq!(of("deploy").await, Ok(2));
+        assert_eq!(of("ci").await, Err("2 tokens are named `ci`: give the id of one, 1 or 5".to_owned()));
+        assert_eq!(of("dploy").await, Err("there is no token `dploy`; did you mean `deploy`?".to_owned()));
+    }
 }

@@ -24,6 +24,16 @@ pub enum AdministrationError {
     /// A value breaks a rule. The message says which one, and what is expected.
     #[error("{0}")]
     Invalid(String),
+    /// Another token has the name.
+    #[error("there is a token `{name}` already: id {id}, made {made}")]
+    TokenExists {
+        /// The name.
+        name: String,
+        /// The other token's id.
+        id: i64,
+        /// The time at which it was made.
+        made: String,
+    },
     /// The store refused the change.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -202,7 +212,7 @@ impl<'a> Administration<'a> {
     /// nowhere.
     ///
     /// # Errors
-    /// If the name is that of a password or too long, there are too many sites, or the rate is out of range.
+    /// If the name is that of a password, of another token or too long, there are too many sites, or the rate is out of range.
     pub async fn token_add(
         &self,
         name: &str,
@@ -222,6 +232,10 @@ impl<'a> Administration<'a> {
             return Err(AdministrationError::Invalid(format!(
                 "a token has a rate of 1 to {max} requests a second"
             )));
+        }
+        if let Some(other) = self.store.tokens().await?.into_iter().find(|other| other.name == name) {
+            let made = time_text(other.created_ms);
+            return Err(AdministrationError::TokenExists { name, id: other.id.0, made });
         }
         let secret = keys::token()?;
         let hash = token_hash(&secret);

@@ -68,6 +68,14 @@ impl Compared {
         Self { metric, baseline, current, change: compare::change(metric, baseline, current) }
     }
 
+    /// Compares a metric of two cells; `None` if one has too few values for a verdict. A ranking has many small samples, and
+    /// their estimates take time.
+    fn of_many(metric: Metric, percent: u8, sides: [&Cell; 2]) -> Option<Self> {
+        let [baseline, current] = sides.map(|side| side.metric(metric));
+        let least = vitals::limits::COMPARED_SAMPLES_MIN as i64;
+        (baseline.n().min(current.n()) >= least).then(|| Self::new(metric, percent, baseline, current))
+    }
+
     fn report(self, (verdict, p_value): (ChangeVerdict, Option<f64>)) -> ChangeReport {
         let (from, to) = (self.baseline.map(|side| side.value), self.current.map(|side| side.value));
         let change = from.zip(to).map(|(from, to)| to - from);
@@ -103,6 +111,40 @@ pub fn changes(
     judged(all.collect()).map(|(one, report)| (one.metric.name(), report)).collect()
 }
 
+/// A metric of a row of a ranking in the time before, and the change since.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct RowPrevious {
+    /// Page views with a value in the time before.
+    pub n: u64,
+    /// Their 75th percentile.
+    pub p75: f64,
+    /// The change since, in per cent of `p75`; absent if that is 0.
+    pub change_percent: Option<f64>,
+    /// `worse`, `better` or `no clear change`.
+    #[schema(value_type = String)]
+    pub verdict: ChangeVerdict,
+}
+
+/// Compares rows of a ranking with the time before; all metrics of all rows are judged together. Each row has the cell
+/// before and the current one. Omits metrics with too few values on one side.
+#[must_use]
+pub fn rows(metrics: Metrics, rows: &[[&Cell; 2]]) -> Vec<BTreeMap<&'static str, RowPrevious>> {
+    let each = rows
+        .iter()
+        .enumerate()
+        .flat_map(|(place, row)| metrics.iter().map(move |metric| (place, metric, row)));
+    let (places, all): (Vec<usize>, Vec<Compared>) =
+        each.filter_map(|(place, metric, row)| Some((place, Compared::of_many(metric, 75, *row)?))).unzip();
+    let mut previous = vec![BTreeMap::new(); rows.len()];
+    for (place, (one, ChangeReport { change_percent, verdict, .. })) in places.into_iter().zip(judged(all)) {
+        if let (Some(row), Some(before)) = (previous.get_mut(place), one.baseline) {
+            let before = RowPrevious { n: before.n, p75: before.value, change_percent, verdict };
+            row.insert(one.metric.name(), before);
+        }
+    }
+    previous
+}
+
 /// The change of a metric on one route.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct RouteChange {
@@ -130,11 +172,9 @@ pub fn routes(
     for row in current {
         let Some(&cell) = before.get(row.route.as_str()) else { continue };
         for metric in metrics.iter() {
-            let sides = [cell.metric(metric), row.cell.metric(metric)];
-            // Estimates of small samples would be dropped below.
-            if sides.iter().all(|side| side.n() >= vitals::limits::COMPARED_SAMPLES_MIN as i64) {
+            if let Some(one) = Compared::of_many(metric, percent, [cell, &row.cell]) {
                 names.push(row.route.as_str());
-                all.push(Compared::new(metric, percent, sides[0], sides[1]));
+                all.push(one);
             }
         }
     }
@@ -290,6 +330,22 @@ mod tests {
         let told: Vec<_> = moved.iter().map(|one| (one.route.as_str(), one.change.verdict)).collect();
         assert_eq!(told, [("/b", ChangeVerdict::Worse), ("/a", ChangeVerdict::NoClearChange)]);
         assert_eq!(routes(Metrics::ALL, 75, (&baseline, &current), 1).len(), 1);
+    }
+
+    #[test]
+    fn row_has_its_time_before_if_both_have_enough_page_views() {
+        let (fast, slow, few) = (cell(400, 2_000.0), cell(400, 2_800.0), cell(99, 2_000.0));
+        let rows = rows(Metrics::ALL, &[[&fast, &slow], [&fast, &fast], [&few, &slow], [&slow, &few]]);
+        let told: Vec<_> =
+            rows.iter().map(|row| row.get("LCP").map(|before| (before.n, before.verdict))).collect();
+        assert_eq!(
+            told,
+            [Some((400, ChangeVerdict::Worse)), Some((400, ChangeVerdict::NoClearChange)), None, None]
+        );
+        let before = &rows[0]["LCP"];
+        assert!((before.p75 / 2_300.0 - 1.0).abs() < 0.01, "of the time before, not of now: {}", before.p75);
+        assert!((before.change_percent.unwrap() - 40.0).abs() < 1.0);
+        assert_eq!(rows[0].len(), 1, "metrics without values are absent");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use crate::backups::{self, LastBackup};
 use crate::data_dir::{self, ADMIN_TOKEN};
-use crate::health::{Check, Condition};
+use crate::health::{Backend, Check, Condition};
 use crate::spool::{self, Examined};
 use crate::telemetry::process::Disk;
 use crate::{EMBEDDED_STORE, SPOOL, StoreUrl, store_url};
@@ -148,7 +148,7 @@ impl Deployment<'_> {
     }
 
     fn is_postgres(&self) -> bool {
-        matches!(self.database_url.and_then(StoreUrl::parse), Some(Ok(StoreUrl::Postgres(_))))
+        StoreUrl::backend(self.database_url) == Backend::Postgres
     }
 }
 
@@ -176,7 +176,7 @@ fn judge_disk(disk: Disk) -> Finding {
         Condition::Warning => Level::Warning,
         Condition::Critical => Level::Problem,
     };
-    Finding { check: "data.disk", level, found, advice: Check::Disk.advice().to_owned() }
+    Finding { check: "data.disk", level, found, advice: Check::Disk.advice(Backend::Embedded).to_owned() }
 }
 
 fn judge_spool(examined: &Examined, now_ms: i64, bytes_max: u64) -> Finding {
@@ -201,12 +201,12 @@ fn judge_spool(examined: &Examined, now_ms: i64, bytes_max: u64) -> Finding {
         );
     }
     if *bytes > bytes_max / SPOOL_SHARE_MAX {
-        return Finding::problem(CHECK, found, Check::SpoolAge.advice());
+        return Finding::problem(CHECK, found, Check::SpoolAge.advice(Backend::Embedded));
     }
     match Check::SpoolAge.judge(age_s as f64, limits) {
         Condition::Ok => Finding::ok(CHECK, found),
-        Condition::Warning => Finding::warning(CHECK, found, Check::SpoolAge.advice()),
-        Condition::Critical => Finding::problem(CHECK, found, Check::SpoolAge.advice()),
+        Condition::Warning => Finding::warning(CHECK, found, Check::SpoolAge.advice(Backend::Embedded)),
+        Condition::Critical => Finding::problem(CHECK, found, Check::SpoolAge.advice(Backend::Embedded)),
     }
 }
 

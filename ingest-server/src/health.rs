@@ -12,7 +12,7 @@ mod history;
 mod thresholds;
 mod window;
 
-pub use check::{Check, Condition, Limits};
+pub use check::{Backend, Check, Condition, Limits};
 pub use thresholds::{FILE as THRESHOLDS, Source, Thresholds};
 pub use window::{Sample, Values, WINDOW};
 
@@ -44,6 +44,7 @@ pub struct Health {
 
 #[derive(Debug)]
 struct State {
+    backend: Backend,
     window: Window,
     /// The condition of each check, and the start of it.
     since: [(Condition, i64); Check::ALL.len()],
@@ -57,8 +58,12 @@ struct State {
 /// The result of one check.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct CheckReport {
-    /// The name; ends with the unit of the numbers.
+    /// The name in files and metrics; ends with the unit of the numbers.
     pub name: &'static str,
+    /// The name for people.
+    pub title: &'static str,
+    /// The unit of the numbers: `ms`, `s` or `%`.
+    pub unit: &'static str,
     /// `ok`, `warning` or `critical`.
     pub state: Condition,
     /// The value of the last five minutes; for `availability_percent` of up to 30 days. `null` if there are too few
@@ -94,11 +99,16 @@ pub struct HistoryPoint {
 }
 
 impl Health {
-    /// Reads limits and history of a data folder. `now` is the start of the server.
+    /// Reads limits and history of a data folder. `now` is the start of the server. Advice is for a kind of store.
     ///
     /// # Errors
     /// The limits cannot be read. The message names their file.
-    pub fn open(data_dir: &Path, thresholds: Option<&Path>, now: Sample) -> Result<Self, String> {
+    pub fn open(
+        data_dir: &Path,
+        backend: Backend,
+        thresholds: Option<&Path>,
+        now: Sample,
+    ) -> Result<Self, String> {
         let (thresholds, source) = thresholds::read(data_dir, thresholds)?;
         let (journal, rows) = Journal::open(data_dir, now.at_ms);
         let mut window = Window::default();
@@ -107,7 +117,7 @@ impl Health {
         let history = History::new(rows);
         Ok(Self {
             data_dir: data_dir.to_owned(),
-            state: Mutex::new(State { window, since, thresholds, source, history, last_row: now }),
+            state: Mutex::new(State { backend, window, since, thresholds, source, history, last_row: now }),
             journal: Mutex::new(journal),
             writing: Mutex::default(),
         })
@@ -203,12 +213,14 @@ impl State {
             }
             CheckReport {
                 name: check.name(),
+                title: check.title(),
+                unit: check.unit(),
                 state,
                 value: value.map(|value| (value * 1_000.0).round() / 1_000.0),
                 warning: limits.warning,
                 critical: limits.critical,
                 since: time_text(*since_ms),
-                recommendation: (state > Condition::Ok).then(|| check.advice()),
+                recommendation: (state > Condition::Ok).then(|| check.advice(self.backend)),
             }
         })
         .collect()
@@ -279,7 +291,7 @@ mod tests {
     fn condition_has_its_start_and_its_advice_and_follows_the_limits() {
         let folder = tempfile::tempdir().unwrap();
         let start = Instant::now();
-        let health = Health::open(folder.path(), None, idle(start, 0)).unwrap();
+        let health = Health::open(folder.path(), Backend::Embedded, None, idle(start, 0)).unwrap();
         assert_eq!(worst(&health.judge(&idle(start, 1))), Condition::Ok);
         let stale = |seconds| Sample { spool_age_s: 90.0, ..idle(start, seconds) };
         health.keep(stale(5), false);
@@ -292,7 +304,7 @@ mod tests {
         health.set_thresholds(thresholds.clone()).unwrap();
         let age = report(&health.judge(&stale(12)), Check::SpoolAge);
         assert_eq!((age.state, age.since.as_str()), (Condition::Ok, "1970-01-01T00:00:12Z"));
-        let again = Health::open(folder.path(), None, idle(start, 20)).unwrap();
+        let again = Health::open(folder.path(), Backend::Embedded, None, idle(start, 20)).unwrap();
         assert_eq!(again.thresholds(), (thresholds, Source::Api));
     }
 
@@ -300,7 +312,7 @@ mod tests {
     fn history_joins_minutes_by_their_worst_value_and_survives_a_restart() {
         let folder = tempfile::tempdir().unwrap();
         let start = Instant::now();
-        let health = Health::open(folder.path(), None, idle(start, 0)).unwrap();
+        let health = Health::open(folder.path(), Backend::Embedded, None, idle(start, 0)).unwrap();
         for minute in 1..=600 {
             let spool_age_s = if minute == 300 { 700.0 } else { 0.0 };
             health.keep(Sample { spool_age_s, requests: minute * 10, ..idle(start, minute * 60) }, false);
@@ -308,7 +320,7 @@ mod tests {
         health.keep(idle(start, 600 * 60 + 7), true);
         drop(health);
         let now = idle(start, 601 * 60);
-        let health = Health::open(folder.path(), None, now.clone()).unwrap();
+        let health = Health::open(folder.path(), Backend::Embedded, None, now.clone()).unwrap();
         let (points, step_s) = health.history(0, now.at_ms);
         assert!(points.len() <= 300 && step_s == 180, "{} of {step_s} s", points.len());
         let critical: Vec<&HistoryPoint> =

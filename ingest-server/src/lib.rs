@@ -321,7 +321,8 @@ impl Needs {
 
     async fn open_on(config: &Config, store: Arc<dyn Store>) -> Result<Self, ServeError> {
         let (first, disk) = http::watch::first(&config.data_dir);
-        let health = Health::open(&config.data_dir, config.thresholds.as_deref(), first);
+        let backend = StoreUrl::backend(config.database_url.as_deref());
+        let health = Health::open(&config.data_dir, backend, config.thresholds.as_deref(), first);
         let health = health.map_err(ServeError::Thresholds)?;
         let directory = Arc::new(Directory::open(Arc::clone(&store)).await?);
         let bounds = spool::Bounds { spool_bytes: config.spool_bytes, ..spool::Bounds::default() };

@@ -1,5 +1,6 @@
 //! Parses `--database-url` and opens the store.
 
+use crate::health::Backend;
 use fieldvitals_store::diagnosis::Finding;
 use fieldvitals_store::{Store, StoreError};
 use fieldvitals_store_postgres::{PostgresStore, Spread};
@@ -37,6 +38,15 @@ impl StoreUrl {
             other => Err(refused(other)),
         };
         Some(read)
+    }
+
+    /// Returns the kind of store that `--database-url` names; the embedded one without it.
+    #[must_use]
+    pub fn backend(database_url: Option<&str>) -> Backend {
+        match database_url.and_then(Self::parse) {
+            Some(Ok(Self::Postgres(_))) => Backend::Postgres,
+            _ => Backend::Embedded,
+        }
     }
 
     /// Spreads the tables of a migrated store over the nodes of its Citus cluster, by site.

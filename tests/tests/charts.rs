@@ -117,6 +117,11 @@ async fn overview_shows_the_numbers_of_the_api_and_stays_small() {
             "{metric}"
         );
     }
+    let changes = texts(&browser, ".tiles .change").await;
+    assert!(
+        changes.iter().all(|text| text == "no values in the period before"),
+        "a month before the first visit: {changes:?}"
+    );
     let score = summary["quality"]["field_score"].as_f64().unwrap().round();
     assert_eq!(texts(&browser, ".verdict .score").await, [format!("Field score {score}")]);
     let advice = strings(&summary["advice"]["recommendations"], "title");
@@ -175,6 +180,18 @@ async fn overview_shows_the_numbers_of_the_api_and_stays_small() {
         picture.starts_with("image/png ") && number(&picture["image/png ".len()..]) > 5_000.0,
         "{picture}"
     );
+
+    open(&server, &browser, "period=7d").await;
+    let summary = ask(&server, "summary?period=7d").await;
+    let slower = summary["pages"].as_array().unwrap().iter().find(|page| page["route"] == SLOWER).unwrap();
+    let before = &slower["previous"][slower["impact"]["metric"].as_str().unwrap()];
+    let change = format!(
+        "document.querySelector('[data-key=\"route-{SLOWER}\"]').closest('tr').querySelector('.change')"
+    );
+    let shown = browser.run(&format!("return {change}.innerText + {change}.title")).await;
+    let (shown, n) = (shown.as_str().unwrap(), before["n"].to_string());
+    assert!(before["verdict"] == "worse" && shown.contains(" % worse"), "{shown} of {before}");
+    assert!(shown.ends_with(&format!("p75 of {n} values")), "{shown} of {before}");
     browser.quit().await;
 }
 
@@ -398,7 +415,7 @@ async fn every_view_fits_a_phone_and_a_desk_in_light_and_dark() {
     for (width, height) in [(1_280, 900), (390, 844)] {
         for scheme in ["light", "dark"] {
             let width = browser.resize(width, height).await;
-            // The colour scheme, axe past the page's policy, and pictures of whole pages are Chromium's.
+            // The colour scheme and pictures of whole pages are Chromium's.
             let is_chromium = browser.engine == Engine::Chromium;
             if is_chromium {
                 let features = json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]});
@@ -413,7 +430,7 @@ async fn every_view_fits_a_phone_and_a_desk_in_light_and_dark() {
                     until_drawn(&browser).await;
                 }
                 assert_fits(&browser, &view, width).await;
-                if let Some(source) = axe.as_ref().filter(|_| is_chromium) {
+                if let Some(source) = &axe {
                     assert_accessible(&browser, source, &view).await;
                 }
                 if let Some(folder) = pictures.as_ref().filter(|_| is_chromium) {
@@ -445,10 +462,13 @@ async fn assert_fits(browser: &Browser, view: &str, width: u32) {
         )
         .await;
     assert_eq!(bare, 0, "{view}: a chart has no table");
+    let is_told = "const views = document.querySelector('.sections');
+        return views.scrollWidth > views.clientWidth === /more-(before|after)/.test(views.className)";
+    assert_eq!(browser.run(is_told).await, true, "{view}: views are out of sight without a hint");
 }
 
 async fn assert_accessible(browser: &Browser, axe: &str, view: &str) {
-    browser.command("Runtime.evaluate", json!({"expression": axe})).await;
+    browser.run(axe).await;
     let script = "const done = arguments[0]; axe.run(document, { resultTypes: ['violations'] }).then(({ violations }) =>
         done(violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ target }) => target.join(' ')).join(', ')}`)))";
     let found = browser.driver.execute_async(script, Vec::new()).await.expect("axe runs");

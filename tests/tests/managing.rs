@@ -117,6 +117,15 @@ async fn settings_of_a_site_are_changed_and_what_rules_join_is_shown_before() {
     let keys = site(&server).await["keys"].clone();
     assert_eq!(keys.as_array().map(Vec::len), Some(2), "the old key ends later: {keys}");
     assert!(keys.as_array().unwrap().iter().any(|key| key["key"] != old && key["until"].is_null()), "{keys}");
+
+    fill(&browser, "[data-key=site-timezone]", "Asia/Tokyo").await;
+    submit(&browser, "[data-key=site-timezone]").await;
+    until_told(&browser, "The time zone is saved").await;
+    browser.until(&shows("GMT+9")).await;
+    open(&server, &browser, "from=2026-11-01").await;
+    let midnight = "performance.getEntriesByType('resource').some(({ name }) => name.includes('/summary?from=2026-10-31T15'))";
+    browser.until(midnight).await;
+    browser.until("document.querySelector('.filter-panel')?.textContent.includes('From (Asia/Tokyo)')").await;
     assert_inert(&browser).await;
     browser.quit().await;
 }
@@ -143,6 +152,10 @@ async fn token_is_shown_once_and_works_until_it_is_revoked() {
     assert_eq!((&made["scope"], &made["sites"]), (&json!("read"), &json!(["default"])));
     browser.run("document.querySelector('dialog form').requestSubmit()").await;
     browser.until(&shows(HOSTILE)).await;
+    browser.until(&shows(&format!("id {}", made["id"]))).await;
+    fill(&browser, "[data-key=token-name]", HOSTILE).await;
+    submit(&browser, "[data-key=token-name]").await;
+    browser.until(&shows("already: id")).await;
     assert_eq!(
         browser
             .run("return document.documentElement.outerHTML")
@@ -164,6 +177,12 @@ async fn token_is_shown_once_and_works_until_it_is_revoked() {
         }
     })
     .await;
+    let limits = json!({"memory_percent": {"warning": 0.0, "critical": 100.0}});
+    let set = server.http.put(format!("{}/api/v1/status/thresholds", server.url)).bearer_auth(&server.token);
+    assert_eq!(set.body(limits.to_string()).send().await.unwrap().status(), 200);
+    open(&server, &browser, "view=server").await;
+    browser.until(&shows("past a limit")).await;
+    assert_eq!(browser.run(&format!("return {}", shows("Everything works"))).await, false);
     open(&server, &browser, "view=settings&part=log").await;
     let log =
         browser.run("return [...document.querySelectorAll('.log tbody tr')].map(row => row.innerText)").await;

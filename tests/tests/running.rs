@@ -62,6 +62,7 @@ async fn server_takes_its_options_from_a_file_under_environment_and_flags() {
         ("config", json!(text(&config)), "environment FIELDVITALS_CONFIG"),
         ("drain", json!("5"), "default"),
         ("thresholds", json!(null), "–"),
+        ("keep-views-days", json!(null), "the store (fieldvitals retention show)"),
     ] {
         assert_eq!(row(option), (value, from.to_owned()), "{option}");
     }

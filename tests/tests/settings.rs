@@ -73,6 +73,12 @@ async fn sites_and_tokens_live_from_add_to_delete_over_the_network() {
     let (_, made, said) = remote(&server, &admin, &["token", "add", "ci", "--site", "shop"]).await;
     assert_eq!(made["sites"], json!(["shop"]), "{said}");
     let secret = made["token"].as_str().unwrap();
+    let (code, _, said) = remote(&server, &admin, &["token", "add", "ci"]).await;
+    assert!(code == Some(2) && said.contains("there is a token `ci` already: id "), "{said}");
+    let (_, unnamed, said) = remote(&server, &admin, &["token", "add"]).await;
+    assert_eq!(unnamed["name"], "token", "{said}");
+    let (_, unnamed, said) = remote(&server, &admin, &["token", "add"]).await;
+    assert_eq!(unnamed["name"], "token-2", "{said}");
     let (_, sites, _) = remote(&server, secret, &["site", "list"]).await;
     assert_eq!(sites.as_array().unwrap().len(), 1);
     let (_, listed, _) = remote(&server, &admin, &["token", "list"]).await;
@@ -84,7 +90,8 @@ async fn sites_and_tokens_live_from_add_to_delete_over_the_network() {
     let (code, _, said) = remote(&server, &admin, &["site", "delete", "shop", "--yes"]).await;
     assert_eq!(code, Some(0), "{said}");
     let id = made["id"].to_string();
-    assert_eq!(remote(&server, &admin, &["token", "revoke", &id]).await.0, Some(0));
+    let (code, revoked, said) = remote(&server, &admin, &["token", "revoke", "ci"]).await;
+    assert_eq!((code, &revoked["revoked"]), (Some(0), &made["id"]), "{said}");
     assert_eq!(remote(&server, secret, &["site", "list"]).await.0, Some(2));
     let (code, _, said) = remote(&server, &admin, &["token", "revoke", &id]).await;
     assert!(code == Some(2) && said.contains("no such token"), "{said}");

@@ -230,6 +230,23 @@ async fn planted_regression_is_found_and_steady_traffic_is_not_blamed() {
     assert_eq!(previous["metrics"]["LCP"]["verdict"], "worse", "{previous}");
     assert_eq!(previous["metrics"]["LCP"]["current"]["value"], report["metrics"]["LCP"]["p75"]);
 
+    // The rows of a ranking have the same time before.
+    let pages = server.get(&format!("sites/shop/pages?from={middle}&to={to}&metrics=LCP")).await.unwrap();
+    assert_eq!(pages["previous_period"]["from"], from);
+    for (route, verdict) in [("/cart", "worse"), ("/", "no clear change")] {
+        let row = pages["pages"].as_array().unwrap().iter().find(|row| row["route"] == route).unwrap();
+        let before = format!("sites/shop/report?route={route}&from={from}&to={middle}&metrics=LCP");
+        let before = server.get(&before).await.unwrap()["metrics"]["LCP"].clone();
+        let shown = &row["previous"]["LCP"];
+        assert_eq!((&shown["n"], &shown["p75"]), (&before["n"], &before["p75"]), "{row}");
+        assert_eq!((&shown["verdict"], &row["previous"]["CLS"]), (&verdict.into(), &Json::Null), "{row}");
+    }
+    let summary = server.get(&format!("sites/shop/summary?from={middle}&to={to}")).await.unwrap();
+    let lcp = &summary["pages"][0]["previous"]["LCP"];
+    assert_eq!((&summary["pages"][0]["route"], &lcp["verdict"]), (&"/cart".into(), &"worse".into()));
+    let first = server.get(&format!("sites/shop/pages?from={from}&to={middle}")).await.unwrap();
+    assert!(first["pages"][0]["previous"].is_null(), "nothing was before: {first}");
+
     let told = server.cli(&["compare", "--site", "shop", "--release", "5.1", "--against", "5.0"]).await;
     let text = String::from_utf8_lossy(&told.stdout).into_owned();
     assert!(told.status.success() && text.contains("worse") && text.contains("/cart"), "{text}");

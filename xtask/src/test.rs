@@ -125,7 +125,7 @@ impl Part {
                 }))
             }
             Self::Firefox => {
-                let (variables, clients) = (browsers::install()?, clients::fetch()?);
+                let (variables, clients, axe) = (browsers::install()?, clients::fetch()?, browsers::axe()?);
                 let is_dashboard =
                     |program: &TestProgram| DASHBOARD.iter().any(|name| program.has(E2E, name));
                 let programs = tests.select(is_dashboard)?;
@@ -133,7 +133,8 @@ impl Part {
                 tests.run(programs.iter().map(|program| {
                     let mut command = program.command();
                     command.env("FIELDVITALS_BIN", &server).env("FIELDVITALS_ENGINE", "firefox");
-                    command.env("FIELDVITALS_CLIENTS", &clients).envs(variables.clone());
+                    command.env("FIELDVITALS_CLIENTS", &clients).env("FIELDVITALS_AXE", &axe);
+                    command.envs(variables.clone());
                     command
                 }))
             }

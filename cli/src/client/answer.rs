@@ -527,6 +527,7 @@ pub(crate) struct ChangeAnswer {
 /// A percentile of one side.
 #[derive(Debug, Deserialize)]
 pub(crate) struct EstimateAnswer {
+    pub(crate) n: u64,
     pub(crate) value: f64,
 }
 

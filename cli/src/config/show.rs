@@ -5,9 +5,13 @@ use crate::output::table::{Column, Table};
 use crate::output::{ABSENT, Terminal, print};
 use crate::serve;
 use clap::{Arg, ArgAction, Subcommand};
+use fieldvitals_store::Retention;
 use serde_json::{Value, json};
 use std::process::ExitCode;
 use url::Url;
+
+/// The options that replace the retention of the store.
+const RETENTION: [&str; 3] = ["views", "hours", "rollups"];
 
 /// Stands for a secret.
 const MASK: &str = "****";
@@ -97,6 +101,7 @@ fn row(arg: &Arg, options: &Options) -> Row {
         Some(Origin::Default) => "default".to_owned(),
         None => ABSENT.to_owned(),
     };
+    let (values, from) = retention(id, options).unwrap_or((values, from));
     let option = arg.get_long().unwrap_or(CONFIG).to_owned();
     Row {
         option,
@@ -104,6 +109,18 @@ fn row(arg: &Arg, options: &Options) -> Row {
         from,
         variable: arg.get_env().map(|variable| variable.to_string_lossy().into_owned()),
     }
+}
+
+/// The value of an absent option of the retention, and its source: the store, or the default beside another such option.
+fn retention(id: &str, options: &Options) -> Option<(Vec<String>, String)> {
+    let is_given = |id: &&str| options.matches.value_source(id).is_some();
+    let place = RETENTION.iter().position(|known| *known == id && !is_given(known))?;
+    if !RETENTION.iter().any(is_given) {
+        return Some((Vec::new(), "the store (fieldvitals retention show)".to_owned()));
+    }
+    let Retention { raw_days, hourly_days, daily_days } = Retention::default();
+    let days = [raw_days, hourly_days, daily_days].get(place)?.to_string();
+    Some((vec![days], "default".to_owned()))
 }
 
 /// A database's address without its password.

@@ -55,6 +55,15 @@ impl Description {
     }
 }
 
+/// What an export may go on with.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Start {
+    /// It may finish an interrupted export.
+    pub(super) resume: bool,
+    /// It may replace an existing file.
+    pub(super) replace: bool,
+}
+
 /// An export into a file, under construction.
 pub(super) struct Part {
     target: PathBuf,
@@ -71,19 +80,25 @@ impl Part {
     /// Begins an export into a file, or resumes one.
     ///
     /// # Errors
-    /// If there is an unfinished export, and it may not be resumed, is another one, or is running.
-    pub(super) fn open(target: &Path, asked: &Description, resume: bool) -> anyhow::Result<Self> {
+    /// If the file exists and may not be replaced. If there is an unfinished export, and it may not be resumed, is another
+    /// one, or is running.
+    pub(super) fn open(target: &Path, asked: &Description, start: Start) -> anyhow::Result<Self> {
         let mut folder = target.as_os_str().to_owned();
         folder.push(FOLDER);
         let folder = PathBuf::from(folder);
         let place = folder.display().to_string();
         if folder.exists() {
             ensure!(
-                resume,
+                start.resume,
                 "{place} holds an export that is not whole; --resume finishes it, and removing the folder lets it start \
                  again"
             );
         } else {
+            ensure!(
+                start.replace || !target.exists(),
+                "{} exists; --force replaces it once the export is whole, or --output names another file",
+                target.display()
+            );
             fs::create_dir(&folder).with_context(|| {
                 format!("{place} cannot be created; --output names a file in a folder that exists")
             })?;
@@ -217,6 +232,8 @@ mod tests {
 
     const FIELDS: &[Field] = &[Field::new("n", Kind::Integer)];
 
+    const RESUME: Start = Start { resume: true, replace: false };
+
     fn segment(rows: Range<i64>) -> Segment {
         let cursor = rows.end.to_string();
         let mut encoder = Encoder::new(Format::Csv, FIELDS);
@@ -232,7 +249,7 @@ mod tests {
     fn interrupted_export_resumes_after_its_last_segment() {
         let folder = tempfile::tempdir().unwrap();
         let target = folder.path().join("views.csv");
-        let mut part = Part::open(&target, &described("csv", 7), false).unwrap();
+        let mut part = Part::open(&target, &described("csv", 7), Start::default()).unwrap();
         part.put(segment(0..2)).unwrap();
         part.put(segment(2..3)).unwrap();
         drop(part);
@@ -240,13 +257,13 @@ mod tests {
         fs::write(folder.path().join("views.csv.part/000003_2_5.tmp"), "3").unwrap();
         fs::write(folder.path().join("views.csv.part").join(JOINED), "n").unwrap();
 
-        let refused = Part::open(&target, &described("csv", 9), false).err().unwrap();
+        let refused = Part::open(&target, &described("csv", 9), Start::default()).err().unwrap();
         assert!(refused.to_string().contains("--resume"), "{refused}");
-        let refused = Part::open(&target, &described("jsonl", 9), true).err().unwrap();
+        let refused = Part::open(&target, &described("jsonl", 9), RESUME).err().unwrap();
         assert!(format!("{refused:#}").contains("its format is `csv`, not `jsonl`"), "{refused:#}");
         assert!(!target.exists());
 
-        let mut part = Part::open(&target, &described("csv", 9), true).unwrap();
+        let mut part = Part::open(&target, &described("csv", 9), RESUME).unwrap();
         assert_eq!((part.rows(), part.cursor()), (3, Some("3")));
         assert_eq!(part.description().period(), 0..7, "the period of the start");
         part.put(segment(3..5)).unwrap();
@@ -256,11 +273,29 @@ mod tests {
     }
 
     #[test]
+    fn existing_file_is_replaced_only_if_that_was_asked_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("views.csv");
+        fs::write(&target, "old").unwrap();
+        for start in [Start::default(), RESUME] {
+            let refused = Part::open(&target, &described("csv", 7), start).err().unwrap();
+            assert!(refused.to_string().contains("views.csv exists; --force replaces it"), "{refused}");
+        }
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing was begun");
+        let part = Part::open(&target, &described("csv", 7), Start { replace: true, ..RESUME }).unwrap();
+        drop(part);
+        assert_eq!(fs::read_to_string(&target).unwrap(), "old", "until the export is whole");
+        // The interrupted export was allowed to replace the file.
+        Part::open(&target, &described("csv", 7), RESUME).unwrap().finish(Format::Csv, FIELDS).unwrap();
+        assert_eq!(fs::read_to_string(&target).unwrap(), "n\n");
+    }
+
+    #[test]
     fn folder_is_written_by_one_export_at_a_time() {
         let folder = tempfile::tempdir().unwrap();
         let target = folder.path().join("views.csv");
-        let _part = Part::open(&target, &described("csv", 7), false).unwrap();
-        let refused = Part::open(&target, &described("csv", 7), true).err().unwrap();
+        let _part = Part::open(&target, &described("csv", 7), Start::default()).unwrap();
+        let refused = Part::open(&target, &described("csv", 7), RESUME).err().unwrap();
         assert!(refused.to_string().contains("another export"), "{refused}");
     }
 
@@ -268,13 +303,13 @@ mod tests {
     fn lost_segment_is_noticed() {
         let folder = tempfile::tempdir().unwrap();
         let target = folder.path().join("views.csv");
-        let mut part = Part::open(&target, &described("csv", 7), false).unwrap();
+        let mut part = Part::open(&target, &described("csv", 7), Start::default()).unwrap();
         part.put(segment(0..2)).unwrap();
         part.put(segment(2..3)).unwrap();
         let first = part.segments[0].clone();
         drop(part);
         fs::remove_file(first).unwrap();
-        let refused = Part::open(&target, &described("csv", 7), true).err().unwrap();
+        let refused = Part::open(&target, &described("csv", 7), RESUME).err().unwrap();
         assert!(refused.to_string().contains("segment 1 is missing"), "{refused}");
     }
 }

@@ -2,7 +2,7 @@
 
 use super::tools::{BUDGET, Command, FORMAT, Tool};
 use crate::budget_file;
-use crate::client::{Client, ServerArgs};
+use crate::client::{Client, OPTIONS, ServerArgs};
 use crate::exit::{Done, Failure};
 use crate::limits;
 use crate::output::{Terminal, plain};
@@ -35,6 +35,8 @@ pub(super) async fn call(tool: &Tool, arguments: &JsonObject, server: &ServerArg
             result
         }
         Err(Failure { message, hint, .. }) => {
+            let message = in_terms_of(tool, &message);
+            let hint = if hint == OPTIONS { schema_of(tool) } else { hint };
             let text = if hint.is_empty() { message } else { format!("{message}\n{hint}") };
             CallToolResult::error(vec![ContentBlock::text(text)])
         }
@@ -125,9 +127,13 @@ fn parse<A: clap::Args>(tool: &Tool, line: &[String]) -> Result<A, Failure> {
         let error = error.to_string();
         let first = error.trim_start_matches("error: ").split("\n\n").next().unwrap_or_default();
         let first = first.lines().map(str::trim).collect::<Vec<_>>().join(" ");
-        let hint = format!("The schema of the tool `{}` has its arguments.", tool.name);
-        Failure::usage(plain(&in_terms_of(tool, &first)), hint)
+        Failure::usage(plain(&in_terms_of(tool, &first)), schema_of(tool))
     })
+}
+
+/// The hint for a refused argument.
+fn schema_of(tool: &Tool) -> String {
+    format!("The schema of the tool `{}` has its arguments.", tool.name)
 }
 
 /// Returns the text with the tool's arguments in place of the command's options.
@@ -291,7 +297,10 @@ mod tests {
             called(&responder.url, "report", json!({"site": "shop", "browser": "chrome"})).await;
         assert_eq!(
             (is_error, text.as_str()),
-            (true, "`browser` is `chrome`: did you mean `Chrome`?\nSee there.")
+            (
+                true,
+                "browser is `chrome`: did you mean `Chrome`?\nThe schema of the tool `report` has its arguments."
+            )
         );
         let request = responder.requests().remove(0);
         assert!(

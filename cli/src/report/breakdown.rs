@@ -78,14 +78,9 @@ pub(super) fn csv(answer: &BreakdownAnswer, args: &Args) -> String {
     let mut csv = Csv::new(columns);
     for value in &answer.values {
         let counts = [value.views, value.views_estimated.unwrap_or(value.views)];
-        rows(
-            &mut csv,
-            args,
-            &answer.site,
-            value.value.as_deref().unwrap_or_default(),
-            counts,
-            &value.metrics,
-        );
+        let name = value.value.as_deref().unwrap_or_default();
+        // Values have no time before; the columns are those of a ranking.
+        rows(&mut csv, args, [&answer.site, name], counts, (&value.metrics, &|_| None));
     }
     csv.finish()
 }

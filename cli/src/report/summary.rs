@@ -1,8 +1,10 @@
 //! The assessment, the score and the recommendations as text for people.
 
-use crate::client::answer::summary::{QualityAnswer, RecommendationAnswer, SummaryAnswer};
+use crate::client::answer::summary::{PageAnswer, QualityAnswer, RecommendationAnswer, SummaryAnswer};
 use crate::output::{Ink, Terminal, plain, share};
 use vitals::advice::Part;
+use vitals::compare::ChangeVerdict;
+use vitals::metric::Metric;
 
 /// Recommendations in a text; documents and JSON have all.
 const RECOMMENDATIONS_MAX: usize = 3;
@@ -57,6 +59,16 @@ pub(super) fn advice(answer: &SummaryAnswer, terminal: Terminal) -> String {
         );
     }
     text
+}
+
+/// The change of the metric that a page is ranked by since the time before, in words; `None` if a side has too few values.
+pub(super) fn change(page: &PageAnswer, asked: Option<Metric>) -> Option<(ChangeVerdict, String)> {
+    let metric = asked.or_else(|| page.impact.as_ref().map(|impact| impact.metric))?;
+    let before = page.previous.get(metric.name())?;
+    let verdict = before.verdict;
+    let percent = before.change_percent.filter(|_| verdict != ChangeVerdict::NoClearChange);
+    let percent = percent.map_or_else(String::new, |percent| format!("{percent:+.1} % "));
+    Some((verdict, format!("{percent}{}", verdict.name())))
 }
 
 /// The element and the resource that most page views of a recommendation name.

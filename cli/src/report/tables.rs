@@ -3,6 +3,7 @@
 use super::{Args, shown, summary};
 use crate::client::answer::summary::{PageAnswer, SummaryAnswer};
 use crate::client::answer::{MetricAnswer, PeriodAnswer, RejectionsAnswer};
+use crate::compare;
 use crate::output::table::{Cell, Column, Table};
 use crate::output::{ABSENT, Terminal, number, plain, share};
 use vitals::metric::{Metric, Rating};
@@ -44,7 +45,7 @@ fn hidden(answer: &SummaryAnswer, terminal: Terminal) -> String {
 }
 
 fn overview(answer: &SummaryAnswer, terminal: Terminal) -> String {
-    let mut columns = views_columns(answer);
+    let mut columns = views_columns(answer, None);
     columns.extend(Metric::ALL.map(|metric| match metric {
         Metric::Fid => Column::number(metric.name()).dropped(1),
         Metric::Tti => Column::number(metric.name()).dropped(2),
@@ -54,7 +55,7 @@ fn overview(answer: &SummaryAnswer, terminal: Terminal) -> String {
     }));
     let mut table = Table::new(&columns);
     for page in &answer.pages {
-        let mut row = views_cells(answer, page);
+        let mut row = views_cells(answer, page, None);
         row.extend(Metric::ALL.map(|metric| match page.metrics.get(metric.name()) {
             Some(one) => rated(metric, one),
             None => ABSENT.into(),
@@ -63,18 +64,19 @@ fn overview(answer: &SummaryAnswer, terminal: Terminal) -> String {
     }
     let legend = "75th percentiles in ms, CLS as a score; ! needs improvement, !! poor, ~ too few page views to tell. \
                   NOT GOOD estimates the page views that are not good, for the worst of LCP, INP and CLS.";
-    table.render(terminal) + &terminal.wrap("", legend)
+    table.render(terminal) + &terminal.wrap("", &format!("{legend}{}", change_legend(answer, None)))
 }
 
-/// The route and its page views; also those that there were, where only some are sent.
-fn views_columns(answer: &SummaryAnswer) -> Vec<Column> {
+/// The route, its page views, also those that there were if only some are sent, and the change since the time before.
+fn views_columns(answer: &SummaryAnswer, asked: Option<Metric>) -> Vec<Column> {
     let mut columns = vec![Column::text("ROUTE"), Column::number("VIEWS")];
     columns.extend(is_sampled(answer).then_some(Column::number("OF ABOUT")));
-    columns.extend(has_impact(answer).then_some(Column::number("NOT GOOD").dropped(5)));
+    columns.extend(has_impact(answer).then_some(Column::number("NOT GOOD").dropped(6)));
+    columns.extend(has_change(answer, asked).then_some(Column::word("CHANGE").dropped(5)));
     columns
 }
 
-fn views_cells(answer: &SummaryAnswer, page: &PageAnswer) -> Vec<Cell> {
+fn views_cells(answer: &SummaryAnswer, page: &PageAnswer, asked: Option<Metric>) -> Vec<Cell> {
     let [views, estimated] = page.counts();
     let mut cells = vec![page.route.as_str().into(), views.to_string().into()];
     cells.extend(is_sampled(answer).then(|| estimated.to_string().into()));
@@ -82,7 +84,24 @@ fn views_cells(answer: &SummaryAnswer, page: &PageAnswer) -> Vec<Cell> {
         let impact = page.impact.as_ref();
         impact.map_or(ABSENT.into(), |impact| format!("{:.0} {}", impact.views, impact.metric.name()).into())
     }));
+    cells.extend(has_change(answer, asked).then(|| {
+        let change = summary::change(page, asked);
+        change.map_or(ABSENT.into(), |(verdict, text)| Cell::painted(text, compare::ink(verdict)))
+    }));
     cells
+}
+
+fn has_change(answer: &SummaryAnswer, asked: Option<Metric>) -> bool {
+    answer.pages.iter().any(|page| summary::change(page, asked).is_some())
+}
+
+/// The sentence about the column CHANGE.
+fn change_legend(answer: &SummaryAnswer, asked: Option<Metric>) -> &'static str {
+    match (has_change(answer, asked), asked) {
+        (false, _) => "",
+        (true, None) => " CHANGE: of the p75 of that metric since the time before, as long as this one.",
+        (true, Some(_)) => " CHANGE: of the p75 since the time before, as long as this one.",
+    }
 }
 
 fn has_impact(answer: &SummaryAnswer) -> bool {
@@ -97,18 +116,19 @@ fn is_sampled(answer: &SummaryAnswer) -> bool {
 }
 
 fn detailed(answer: &SummaryAnswer, metric: Metric, terminal: Terminal) -> String {
-    let mut columns = views_columns(answer);
+    let mut columns = views_columns(answer, Some(metric));
     columns.extend(DETAIL);
     let mut table = Table::new(&columns);
     for page in &answer.pages {
-        let mut row = views_cells(answer, page);
+        let mut row = views_cells(answer, page, Some(metric));
         match page.metrics.get(metric.name()) {
             Some(one) => row.extend(detail(metric, one)),
             None => row.extend(DETAIL.map(|_| ABSENT.into())),
         }
         table.row(row);
     }
-    format!("{}\n{}{}", metric.name(), table.render(terminal), terminal.wrap("", LEGEND))
+    let legend = format!("{LEGEND}{}", change_legend(answer, Some(metric)));
+    format!("{}\n{}{}", metric.name(), table.render(terminal), terminal.wrap("", &legend))
 }
 
 /// One route, a metric a row.

@@ -48,7 +48,8 @@ fn pages(next_cursor: &Value) -> String {
     "quality": quality("fail", 63.4), "sort": "impact", "metric": null, "min_n": 100, "routes_found": 2,
     "routes_hidden": 3, "next_cursor": next_cursor, "missing": [], "pages": [
         {"route": "/", "views": 123, "views_estimated": 123, "metrics": {"LCP": lcp(1800.5, "good", 120), "CLS": cls, "NEW": cls},
-         "impact": {"metric": "CLS", "views": 42.3, "share": 0.5, "share_at_least": 0.42}, "quality": quality("fail", 70.0)},
+         "impact": {"metric": "CLS", "views": 42.3, "share": 0.5, "share_at_least": 0.42}, "quality": quality("fail", 70.0),
+         "previous": {"CLS": {"n": 90, "p75": 0.08, "change_percent": 29.25, "verdict": "worse"}}},
         {"route": "=cmd|' /C calc'!A0", "views": 9, "views_estimated": 9, "metrics": {"LCP": lcp(5000.0, "poor", 9)}},
     ], "advice": {"min_n": 100, "min_slow": 30, "causes": [], "silent": [], "recommendations": [
         {"code": "lcp-render-delay", "metric": "LCP", "severity": "high", "title": "Paint the largest element sooner",
@@ -125,10 +126,11 @@ async fn csv_holds_a_line_a_metric_and_no_formula() {
     let (text, _) = report(&answer, &["--format", "csv"]).await;
     assert_eq!(
         text,
-        "site,route,views,views_estimated,metric,unit,n,p50,p75,p90,p95,p75_low,p75_high,rating,good,needs_improvement,poor\n\
-         default,/,123,123,LCP,ms,120,1200.1,1800.5,2500,3000,1700,1900,good,115,3,2\n\
-         default,/,123,123,CLS,score,100,0,0.1034,0.2,0.3,0.09,0.12,needs-improvement,50,50,0\n\
-         default,'=cmd|' /C calc'!A0,9,90,LCP,ms,9,1200.1,5000,2500,3000,,,poor,4,3,2\n"
+        "site,route,views,views_estimated,metric,unit,n,p50,p75,p90,p95,p75_low,p75_high,rating,good,needs_improvement,poor,\
+         previous_n,previous_p75,change_percent,verdict\n\
+         default,/,123,123,LCP,ms,120,1200.1,1800.5,2500,3000,1700,1900,good,115,3,2,,,,\n\
+         default,/,123,123,CLS,score,100,0,0.1034,0.2,0.3,0.09,0.12,needs-improvement,50,50,0,90,0.08,29.25,worse\n\
+         default,'=cmd|' /C calc'!A0,9,90,LCP,ms,9,1200.1,5000,2500,3000,,,poor,4,3,2,,,,\n"
     );
 }
 
@@ -229,7 +231,7 @@ async fn sampled_page_views_are_told_with_those_they_stand_for() {
     assert!(text.contains("130 page views, of about 1300\n"), "{text}");
     let answer = sampled_pages();
     let (text, _) = report(&answer, &[]).await;
-    assert!(text.contains("VIEWS  OF ABOUT  NOT GOOD      LCP"), "{text}");
+    assert!(text.contains("VIEWS  OF ABOUT  NOT GOOD  CHANGE "), "{text}");
     assert!(text.contains("A0      9        90"), "{text}");
 }
 

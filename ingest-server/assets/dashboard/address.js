@@ -1,5 +1,5 @@
 // The state of the dashboard is its address, so that every view can be shared and the back button works.
-import { METRICS } from "./format.js";
+import { METRICS, dayStart } from "./format.js";
 
 /** The filters of the API that choose page views by one value. */
 export const FILTERS = [
@@ -112,9 +112,9 @@ export function scope(state) {
   return { ...chosen, ...Object.fromEntries(Object.keys(UNFILTERED).map((name) => [name, state[name]])) };
 }
 
-/** A date as the API has times; a time stays as it is. */
+/** A day of the site's time zone as the API has times; a time stays as it is. */
 export function startOf(text) {
-  return /^\d{4}-\d\d-\d\d$/.test(text) ? `${text}T00:00:00Z` : text;
+  return /^\d{4}-\d\d-\d\d$/.test(text) ? dayStart(text) : text;
 }
 
 /** The filters that are set, as `[name, value, title]`. */

@@ -105,7 +105,7 @@ function budgetRow(budget, context, link, history) {
 /** How many page views decide a budget, unless that takes too long to be worth telling. */
 function needs({ samples_needed: needed, n, hours_needed: hours, evidence }) {
   if (needed === null || hours === null || evidence.of_verdict || needed <= n || hours > NEEDED_HOURS_MAX) return null;
-  const time = hours < 48 ? counted(Math.ceil(hours), "hour") : counted(Math.ceil(hours / 24), "day");
+  const time = hours < 1 ? counted(Math.max(1, Math.ceil(60 * hours)), "minute") : hours < 48 ? counted(Math.ceil(hours), "hour") : counted(Math.ceil(hours / 24), "day");
   return `about ${counted(needed - n, "more page view")} decide it, ${time} at this traffic`;
 }
 

@@ -1,6 +1,6 @@
 // Two periods, releases or segments, metric by metric, and the routes that moved most.
 import { FILTERS, elsewhere, scope, startOf } from "./address.js";
-import { METRICS, count, counted, period } from "./format.js";
+import { METRICS, count, counted, period, zoneName } from "./format.js";
 import { figure } from "./chart.js";
 import { changeMark, changeRange } from "./change.js";
 import { csvButton } from "./export.js";
@@ -90,7 +90,7 @@ function otherPeriod(state, actions) {
   };
   const shown = (text) => (text ?? "").slice(0, 10);
   return h("form", { class: "range", onsubmit: go },
-    h("label", {}, h("span", {}, "Against, from (UTC)"), h("input", { type: "date", name: "against_from", required: true, value: shown(state.against_from), "data-key": "against_from" })),
+    h("label", {}, h("span", {}, `Against, from (${zoneName()})`), h("input", { type: "date", name: "against_from", required: true, value: shown(state.against_from), "data-key": "against_from" })),
     h("label", {}, h("span", {}, "To, excluded; empty: as long"), h("input", { type: "date", name: "against_to", value: shown(state.against_to), "data-key": "against_to" })),
     h("button", { class: "secondary", type: "submit" }, "Compare"));
 }

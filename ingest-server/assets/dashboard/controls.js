@@ -1,7 +1,7 @@
 // The controls of a view: period, device and the other filters; each choice is a link or a form of the address.
 import { CONTEXT_FILTERS, FILTERS, UNFILTERED, filtersOf } from "./address.js";
 import { h, readable } from "./dom.js";
-import { clock, count, counted, period } from "./format.js";
+import { clock, count, counted, period, zoneName } from "./format.js";
 
 const PERIODS = [["24h", "24 hours"], ["7d", "7 days"], ["28d", "28 days"], ["90d", "90 days"]];
 
@@ -100,7 +100,7 @@ function more(state, answers, actions) {
             h("input", { type: "text", name, value: state[name] ?? "", placeholder: example, autocomplete: "off", spellcheck: "false", "data-key": `filter-${name}` }))),
           h("button", { class: "secondary", type: "submit" }, "Filter"))),
       h("form", { class: "range", onsubmit: range },
-        h("label", {}, h("span", {}, "From (UTC)"), h("input", { type: "date", name: "from", value: date(state.from) })),
+        h("label", {}, h("span", {}, `From (${zoneName()})`), h("input", { type: "date", name: "from", value: date(state.from) })),
         h("label", {}, h("span", {}, "To, excluded"), h("input", { type: "date", name: "to", value: date(state.to) })),
         h("button", { class: "secondary", type: "submit" }, "Show"))));
   panel.addEventListener("toggle", () => {

@@ -15,6 +15,7 @@ import { serverView } from "./server.js";
 import { settingsView } from "./settings.js";
 import { setupView } from "./setup.js";
 import { unwatch, watchSite } from "./live.js";
+import { useZone } from "./format.js";
 
 const NAMES = { overview: "Overview", compare: "Compare", budgets: "Budgets", alerts: "Alerts", setup: "Set up", settings: "Settings", server: "Server" };
 /** Views: `still` ones are not read again when the site's data change, `again` is the time after which one is read again. */
@@ -95,6 +96,7 @@ async function load({ moved = false, scroll = null, quiet = false } = {}) {
       return;
     }
     state.site = site.name;
+    useZone(site.timezone);
     watchSite(site.name, onSeen);
     const read = await viewOf(state).read(state, site, { signal: mine.signal, rows });
     mine.signal.throwIfAborted();
@@ -274,6 +276,7 @@ function drawFrame() {
   navigation.replaceChildren(...names.map((view) =>
     link(elsewhere(state, { view }), { "aria-current": state.route === null && state.view === view ? "page" : null }, NAMES[view])));
   const current = navigation.querySelector("[aria-current]");
+  hintAtMore();
   if (current !== null) navigation.scrollLeft = current.offsetLeft + current.offsetWidth - navigation.offsetLeft - navigation.clientWidth / 2;
   const buttons = [
     h("button", { class: "plain", type: "button", onclick: find, title: "Find a page or a view: / or Ctrl K" }, "Find"),
@@ -282,6 +285,13 @@ function drawFrame() {
     h("button", { class: "plain", type: "button", id: "sign-out", onclick: leave }, "Sign out"),
   ];
   account.replaceChildren(...buttons.filter(Boolean));
+}
+
+/** Marks the sides at which a narrow window hides views. */
+function hintAtMore() {
+  const { scrollLeft, scrollWidth, clientWidth } = navigation;
+  navigation.classList.toggle("more-before", scrollLeft > 1);
+  navigation.classList.toggle("more-after", scrollLeft + clientWidth < scrollWidth - 1);
 }
 
 function find() {
@@ -358,6 +368,8 @@ addEventListener("keydown", (event) => {
   event.preventDefault();
   find();
 });
+navigation.addEventListener("scroll", hintAtMore, { passive: true });
+addEventListener("resize", hintAtMore);
 home.addEventListener("click", (event) => {
   if (event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey || known === null) return;
   event.preventDefault();

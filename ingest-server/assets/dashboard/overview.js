@@ -5,7 +5,7 @@ import { controls, sampled, segmented, subtitle, widen } from "./controls.js";
 import { get, sitePath, softly } from "./api.js";
 import { h, quoted, readable } from "./dom.js";
 import { advicePanel } from "./advice.js";
-import { changeMark } from "./change.js";
+import { changeMark, rowChange } from "./change.js";
 import { filtersOf, scope } from "./address.js";
 import { csvButton } from "./export.js";
 import { followTrends, trendCell } from "./trends.js";
@@ -214,12 +214,13 @@ function appendInParts(body, all, draw, done) {
 
 /** The ranking as rows of a table: each page with all of its metrics. */
 function rankingRows({ pages }) {
-  const heads = METRICS.flatMap(({ name }) => ["n", "p75", "good", "needs improvement", "poor"].map((of) => `${name} ${of}`));
-  return [["page", "page views", "estimated page views", "not good", "by", ...heads], ...pages.map(({ route, views, views_estimated: estimated, impact, metrics }) => [
+  const heads = METRICS.flatMap(({ name }) => ["n", "p75", "good", "needs improvement", "poor", "n before", "p75 before"].map((of) => `${name} ${of}`));
+  return [["page", "page views", "estimated page views", "not good", "by", ...heads], ...pages.map(({ route, views, views_estimated: estimated, impact, metrics, previous = {} }) => [
     route, views, estimated, impact === undefined ? null : Math.round(impact.views), impact?.metric,
     ...METRICS.flatMap(({ name }) => {
       const metric = metrics[name];
-      return metric === undefined ? [0, null, 0, 0, 0] : [metric.n, metric.p75, metric.good, metric.needs_improvement, metric.poor];
+      const before = [previous[name]?.n, previous[name]?.p75];
+      return metric === undefined ? [0, null, 0, 0, 0, ...before] : [metric.n, metric.p75, metric.good, metric.needs_improvement, metric.poor, ...before];
     })])];
 }
 
@@ -245,7 +246,7 @@ function row(page, state, link) {
       h("td", { role: "cell", class: "share-cell soft small" }, `No ${shown} values`));
   }
   return h("tr", { role: "row", class: metric.n < FEW_SAMPLES ? "few" : null }, name, impact, views,
-    h("td", { role: "cell", class: "number p75" }, h("span", { class: "value" }, figure(metric.unit, metric.p75, metric.thresholds), h("span", { class: "slot" }, chip(metric.rating)))),
+    h("td", { role: "cell", class: "number p75" }, h("span", { class: "value" }, figure(metric.unit, metric.p75, metric.thresholds), h("span", { class: "slot" }, chip(metric.rating), rowChange(metric.unit, page.previous?.[shown])))),
     trendCell(page.route),
     h("td", { role: "cell", class: "share-cell" },
       shareBar(metric),

@@ -1,7 +1,8 @@
 // The state of the server: received beacons, backlog, faults, and the command that mends each fault.
+import { chip } from "./chart.js";
 import { count, counted, moment } from "./format.js";
 import { get } from "./api.js";
-import { h, quoted } from "./dom.js";
+import { dataTable, h, quoted } from "./dom.js";
 
 export const serverView = {
   /** The server's own figures have no events. */
@@ -12,14 +13,17 @@ export const serverView = {
 
   draw(state, { server }) {
     const troubles = troublesOf(server);
+    const advised = server.checks.filter(({ recommendation }) => recommendation);
     return [
       h("div", { class: "heading" }, h("h1", { tabindex: "-1" }, "Server"),
         h("p", { class: "subtitle" }, h("span", {}, `fieldvitals ${server.version}`), h("span", {}, `collector: ${server.collector}`))),
       troubles.length === 0
-        ? h("section", { class: "panel waiting arrived" }, h("p", {}, h("span", { class: "lamp", "aria-hidden": "true" }), h("strong", {}, "Everything works: beacons are taken, loaded and kept.")))
+        ? h("section", { class: advised.length === 0 ? "panel waiting arrived" : "panel notice" }, h("p", {},
+            advised.length === 0 ? h("span", { class: "lamp", "aria-hidden": "true" }) : null,
+            h("strong", {}, advised.length === 0 ? "Everything works: beacons are taken, loaded and kept." : `Beacons are taken, loaded and kept, but ${counted(advised.length, "check is", "checks are")} past a limit.`)))
         : h("section", { class: "panel waiting refused" }, h("h2", {}, counted(troubles.length, "problem")),
             h("ul", { class: "rejection-list" }, troubles.map(([what, why, remedy]) => h("li", {}, h("p", {}, h("strong", {}, what)), h("p", {}, quoted(why)), h("p", { class: "soft small" }, remedy))))),
-      health(server),
+      health(server, advised),
       h("div", { class: "figures" },
         table("Beacons since the start", "Outcome", Object.entries(server.outcomes).filter(([, n]) => n > 0), server.received),
         table("Spool", "State", [["appended", server.spool.appended], ["loaded", server.spool.loaded], ["superseded", server.spool.superseded],
@@ -45,18 +49,21 @@ function troublesOf({ spool, crowded = [] }) {
   ];
 }
 
+const CONDITIONS = { ok: ["good", "ok"], warning: ["needs-improvement", "warning"], critical: ["poor", "critical"] };
+
 /** The checks of the server with their limits, and what to do about those that are past one. */
-function health({ health: state, checks }) {
-  const advised = checks.filter(({ recommendation }) => recommendation);
-  const shown = (number) => (number === null ? "–" : String(Number(number.toFixed(2))));
-  return h("section", { class: "panel" }, h("h2", {}, `Health: ${state}`),
+function health({ health: state, checks }, advised) {
+  const shown = (number, unit) => (number === null ? "–" : `${Number(number.toFixed(2))} ${unit}`);
+  const named = ({ name, title }) => h("span", { title: name }, title);
+  const mark = (of) => chip(...(CONDITIONS[of] ?? [of, of]));
+  return h("section", { class: "panel", "aria-labelledby": "health" }, h("h2", { id: "health" }, "Health ", mark(state)),
     advised.length === 0 ? null
       : h("ul", { class: "rejection-list" }, advised.map((check) => h("li", {},
-          h("p", {}, h("strong", {}, `${check.name}: ${check.state} since ${moment(check.since)}`)), h("p", { class: "soft small" }, check.recommendation)))),
-    h("table", { class: "plain-table" },
-      h("thead", { class: "hidden" }, h("tr", {}, h("th", { scope: "col" }, "Check"), h("th", { scope: "col" }, "State, value and limits"))),
-      h("tbody", {}, checks.map((check) => h("tr", {}, h("th", { scope: "row" }, check.name),
-        h("td", {}, `${check.state}: ${shown(check.value)} (limits ${shown(check.warning)}, ${shown(check.critical)})`))))));
+          h("p", {}, mark(check.state), " ", h("strong", {}, named(check)), ` ${shown(check.value, check.unit)}, since ${moment(check.since)}`), h("p", { class: "soft small" }, check.recommendation)))),
+    dataTable("", ["Check", "State", "Value", "Limits"], checks.map((check) => {
+      const side = check.warning > check.critical ? "under" : "over";
+      return [named(check), mark(check.state), shown(check.value, check.unit), `warning ${side} ${shown(check.warning, check.unit)}, critical ${side} ${shown(check.critical, check.unit)}`];
+    })));
 }
 
 function table(caption, name, rows, sum) {

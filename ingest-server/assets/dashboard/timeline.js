@@ -1,6 +1,6 @@
 // A metric over time: its percentile as a line, the confidence interval as a band, releases as marks. uPlot draws the large
 // chart; a sparkline is SVG, because there are many of them.
-import { boundary, count, counted, interval, moment, period, value } from "./format.js";
+import { boundary, count, counted, interval, moment, period, value, zoneName } from "./format.js";
 import { csvButton, pngButton } from "./export.js";
 import { failed, h, readable, svg } from "./dom.js";
 
@@ -51,7 +51,7 @@ function timeline(name, series) {
   const box = h("div", { class: "timeline", role: "img", "aria-label": `${name} p${series.percentile} over time, from ${moment(series.period.from)} to ${moment(series.period.to)}. The values are in the table below.` });
   drawChart(box, name, series, metric);
   return h("figure", {}, box, key(series, metric), marks(series.marks),
-    series.timezone_note === undefined ? null : h("p", { class: "small soft" }, `Times are UTC: ${series.timezone_note}.`),
+    series.timezone_note === undefined ? null : h("p", { class: "small soft" }, `Days begin in UTC here: ${series.timezone_note}.`),
     valueTable(series, metric));
 }
 
@@ -76,7 +76,7 @@ async function drawChart(box, name, series, metric) {
   const times = (self, points) => points.map((seconds) => date.format(new Date(seconds * 1_000)));
   const label = (self, points) => points.map((point) => (point === 0 ? "0" : boundary(metric.unit, point)));
   const chart = new Plot({
-    width: box.clientWidth, height: HEIGHT, tzDate: (seconds) => Plot.tzDate(new Date(seconds * 1_000), series.timezone),
+    width: box.clientWidth, height: HEIGHT, tzDate: (seconds) => Plot.tzDate(new Date(seconds * 1_000), zoneOfSteps(series)),
     legend: { show: false },
     cursor: { y: false, points: { size: 7 } },
     scales: { y: { range: (self, low, high) => [0, Math.max(high ?? 0, metric.thresholds[0]) * 1.08] } },
@@ -113,9 +113,14 @@ async function drawChart(box, name, series, metric) {
   observer.observe(box);
 }
 
-/** The format of times of a series, in its time zone; a long axis has days only. */
-function dates({ timezone: timeZone }, isLong) {
-  return new Intl.DateTimeFormat("en-GB", { timeZone, day: "numeric", month: "short", ...(isLong ? {} : { hour: "2-digit", minute: "2-digit" }) });
+/** The time zone of the times of a series: days begin in that of the answer, hours in any. */
+function zoneOfSteps({ step, timezone }) {
+  return step === "hour" ? zoneName() : timezone;
+}
+
+/** The format of times of a series; a long axis has days only. */
+function dates(series, isLong) {
+  return new Intl.DateTimeFormat("en-GB", { timeZone: zoneOfSteps(series), day: "numeric", month: "short", ...(isLong ? {} : { hour: "2-digit", minute: "2-digit" }) });
 }
 
 /** A dashed line, if it is within the chart. */
@@ -170,7 +175,7 @@ export function trafficPanel(series) {
   return panel(h("p", { class: "soft small" }, `At most ${counted(most, "page view")} a ${series.step}`), bars,
     h("p", { class: "ends soft small" }, h("span", {}, start(steps[0])), h("span", {}, start(steps.at(-1)))),
     series.marks.length === 0 ? h("p", { class: "soft small" }, "No release was new in this period.") : marks(series.marks),
-    details("traffic", "Counts", [`From (${series.timezone})`, "Page views"], rows));
+    details("traffic", "Counts", [`From (${zoneOfSteps(series)})`, "Page views"], rows));
 }
 
 /** The point under the cursor, in words. */
@@ -201,7 +206,7 @@ function marks(all) {
 function valueTable(series, { unit, points }) {
   const start = starts(series);
   const rows = points.map((point, place) => [point, start(series.steps[place])]).filter(([{ n }]) => n > 0);
-  return details("timeline", "Values", [`From (${series.timezone})`, `p${series.percentile}`, "90 % CI", "n"], rows.map(([{ n, value: number, interval: range }, from]) =>
+  return details("timeline", "Values", [`From (${zoneOfSteps(series)})`, `p${series.percentile}`, "90 % CI", "n"], rows.map(([{ n, value: number, interval: range }, from]) =>
     [from, value(unit, number), range === null ? "too few values" : interval(unit, range), count(n)]));
 }
 

@@ -41,6 +41,15 @@ pub struct Limits {
     pub critical: f64,
 }
 
+/// The kind of store that advice is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Backend {
+    /// A file, which only one server can use.
+    Embedded,
+    /// A database, which servers share.
+    Postgres,
+}
+
 /// A property of the server that has limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Check {
@@ -157,45 +166,91 @@ impl Check {
         if self.is_floor() { a.min(b) } else { a.max(b) }
     }
 
-    /// Advice for the operator. The server changes nothing by itself.
+    /// The name for people.
     #[must_use]
-    pub const fn advice(self) -> &'static str {
+    pub const fn title(self) -> &'static str {
         match self {
-            Self::Api => {
+            Self::Api => "Answers of the API, 95th percentile",
+            Self::Store => "Questions to the store, 95th percentile",
+            Self::Pool => "Places for questions, taken",
+            Self::Errors => "Requests that failed",
+            Self::Cpu => "Processor",
+            Self::Memory => "Memory",
+            Self::CacheHits => "Answers from memory",
+            Self::SpoolAge => "Oldest beacon that is not loaded",
+            Self::Disk => "Disk of the data folder",
+            Self::Availability => "Availability in 30 days",
+        }
+    }
+
+    /// The unit of the numbers: `ms`, `s` or `%`.
+    #[must_use]
+    pub const fn unit(self) -> &'static str {
+        match self {
+            Self::Api | Self::Store => "ms",
+            Self::SpoolAge => "s",
+            _ => "%",
+        }
+    }
+
+    /// Advice for the operator of a server on a kind of store. The server changes nothing by itself.
+    #[must_use]
+    pub const fn advice(self, backend: Backend) -> &'static str {
+        match (self, backend) {
+            (Self::Api, Backend::Embedded) => {
+                "Look for `slow request` in the log. Raise --answers-mib, ask for shorter periods, or move to Postgres with \
+                 `fieldvitals store copy`, which takes a second server."
+            }
+            (Self::Api, Backend::Postgres) => {
                 "Look for `slow request` in the log. Raise --answers-mib, ask for shorter periods, or start a second \
                  server on the same Postgres."
             }
-            Self::Store => {
-                "Look for `slow question` in the log. Give Postgres more memory or a faster disk; of the embedded \
-                 store, move to Postgres with `fieldvitals store copy`."
+            (Self::Store, Backend::Embedded) => {
+                "Look for `slow question` in the log. Ask for shorter periods, give the data folder a faster disk, or move \
+                 to Postgres with `fieldvitals store copy`."
             }
-            Self::Pool => {
+            (Self::Store, Backend::Postgres) => {
+                "Look for `slow question` in the log. Give Postgres more memory or a faster disk."
+            }
+            (Self::Pool, Backend::Embedded) => {
+                "Too many questions at once. Ask less often, raise --answers-mib, or move to Postgres with `fieldvitals \
+                 store copy`, which takes a second server for readers."
+            }
+            (Self::Pool, Backend::Postgres) => {
                 "Too many questions at once. Ask less often, raise --answers-mib, or start a second server on the same \
                  Postgres for readers."
             }
-            Self::Errors => {
+            (Self::Errors, _) => {
                 "`outcomes`, `spool.refused` and `questions.busy` of /api/v1/status say what fails; the log says why."
             }
-            Self::Cpu => {
+            (Self::Cpu, Backend::Embedded) => {
+                "Add cores, let pages send a share of their page views (data-sample), or move to Postgres with `fieldvitals \
+                 store copy`, which takes a second server."
+            }
+            (Self::Cpu, Backend::Postgres) => {
                 "Add cores, let pages send a share of their page views (data-sample), or start a second server on the \
                  same Postgres."
             }
-            Self::Memory => {
+            (Self::Memory, _) => {
                 "Lower --answers-mib or --connections-max, or give the process more memory before the system ends it."
             }
-            Self::CacheHits => {
+            (Self::CacheHits, _) => {
                 "Raise --answers-mib if `answers.bytes` is near its limit. Beside beacons all the time, few answers can \
                  be kept; then change this threshold."
             }
-            Self::SpoolAge => {
+            (Self::SpoolAge, _) => {
                 "`spool.stalled` and `spool.held` of /api/v1/status say why beacons are not loaded. Without either, the \
-                 database is slower than the beacons: give it a faster disk."
+                 store is slower than the beacons: give it a faster disk."
             }
-            Self::Disk => {
-                "Free space on the disk of the data folder, keep page views for fewer days (--keep-views-days), or move \
-                 the folder to a larger disk."
+            (Self::Disk, _) => {
+                "Free space on the disk of the data folder, keep page views for fewer days (`fieldvitals retention set`), or \
+                 move the folder to a larger disk."
             }
-            Self::Availability => {
+            (Self::Availability, Backend::Embedded) => {
+                "The history (/api/v1/status/history) shows when the server was off or failed. On Postgres (`fieldvitals \
+                 store copy`), a second server behind a balancer that checks /readyz fills the gaps."
+            }
+            (Self::Availability, Backend::Postgres) => {
                 "The history (/api/v1/status/history) shows when the server was off or failed. Run a second server \
                  behind a balancer that checks /readyz."
             }
@@ -206,6 +261,17 @@ impl Check {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn advice_on_the_embedded_store_starts_no_second_server_on_a_postgres() {
+        for check in Check::ALL {
+            let [embedded, shared] =
+                [Backend::Embedded, Backend::Postgres].map(|backend| check.advice(backend));
+            assert!(!embedded.contains("same Postgres") && !embedded.contains("Give Postgres"), "{embedded}");
+            assert!(!shared.contains("store copy"), "{shared}");
+            assert_eq!(check.unit() == "%", check.is_share(), "{}", check.name());
+        }
+    }
 
     #[test]
     fn value_at_a_limit_is_within_it() {

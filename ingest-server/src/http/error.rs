@@ -277,7 +277,7 @@ impl ApiError {
             StatusCode::NOT_FOUND,
             "no_token",
             "there is no such token",
-            "GET /api/v1/tokens lists the tokens with their ids.",
+            "GET /api/v1/tokens, or `fieldvitals token list`, lists the tokens with their ids.",
         )
     }
 
@@ -566,6 +566,12 @@ impl From<AdministrationError> for ApiError {
     fn from(error: AdministrationError) -> Self {
         match error {
             AdministrationError::Invalid(message) => Self::parameter(message),
+            AdministrationError::TokenExists { .. } => Self::new(
+                StatusCode::CONFLICT,
+                "token_exists",
+                error.to_string(),
+                "Choose another name, or revoke that token first with `fieldvitals token revoke ID`.",
+            ),
             AdministrationError::Store(error) => error.into(),
             AdministrationError::Random(_) => {
                 tracing::error!(%error, "a key or token cannot be made");

@@ -26,7 +26,7 @@ pub struct Filter {
     period: Option<String>,
     /// Start of the period by page view start, RFC 3339; replaces `period`.
     from: Option<String>,
-    /// End of the period, excluded; now when absent.
+    /// End of the period, excluded; now when absent or in the future.
     to: Option<String>,
     /// `phone`, `tablet` or `desktop`; all when absent.
     device: Option<String>,
@@ -172,6 +172,11 @@ impl Filter {
     /// Takes the parameter `mark`, for queries that use it in another way.
     pub fn take_mark(&mut self) -> Option<String> {
         self.mark.take().filter(|name| !name.is_empty())
+    }
+
+    /// Whether the query selects metrics.
+    pub fn names_metrics(&self) -> bool {
+        given(&self.metrics).is_some()
     }
 
     /// Refuses the parameter `metrics`, for queries that select metrics in another way.

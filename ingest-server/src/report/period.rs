@@ -27,7 +27,8 @@ pub struct Range {
 
 impl Range {
     /// Parses the range of a query: `from` and `to` (RFC 3339), or a `period` such as `24h` or `7d` that ends at `to`, or
-    /// now: with the current minute, or with the current hour if longer than 2 days. The default is 7 days.
+    /// now: with the current minute, or with the current hour if longer than 2 days. The default is 7 days. A range that
+    /// ends in the future ends now, because the time before it must not be longer than what it can count.
     ///
     /// # Errors
     /// The message says which parameter is wrong and what was expected.
@@ -41,18 +42,25 @@ impl Range {
             return Err("`period` and `from` exclude each other".to_owned());
         }
         let length_ms = duration_ms(period.unwrap_or("7d"))?;
-        let is_long = from.is_none() && length_ms > MINUTES_PERIOD_MS_MAX;
         // Excludes page views from devices whose clocks run ahead, until their start time is reached.
-        let end_ms = match to {
-            Some(text) => next(instant("to", text)?, MINUTE_MS),
-            None => next(now_ms.saturating_add(1), if is_long { HOUR_MS } else { MINUTE_MS }),
-        };
+        let now_of = |is_long| next(now_ms.saturating_add(1), if is_long { HOUR_MS } else { MINUTE_MS });
+        let to_ms = to.map(|text| Ok::<_, String>(next(instant("to", text)?, MINUTE_MS))).transpose()?;
         let from_ms = match from {
             Some(text) => instant("from", text)?.div_euclid(MINUTE_MS) * MINUTE_MS,
-            None => end_ms.saturating_sub(length_ms),
+            None => {
+                to_ms.unwrap_or_else(|| now_of(length_ms > MINUTES_PERIOD_MS_MAX)).saturating_sub(length_ms)
+            }
         };
-        if from_ms >= end_ms {
+        let end_ms = match to_ms {
+            Some(to_ms) => to_ms.min(now_of(to_ms.saturating_sub(from_ms) > MINUTES_PERIOD_MS_MAX)),
+            None => now_of(from.is_none() && length_ms > MINUTES_PERIOD_MS_MAX),
+        };
+        if to_ms.is_some_and(|to_ms| from_ms >= to_ms) {
             return Err("the range is empty: `from` is not before `to`".to_owned());
+        }
+        if from_ms >= end_ms {
+            let (from, now) = (time_text(from_ms), time_text(now_ms.div_euclid(1_000) * 1_000));
+            return Err(format!("the period is in the future: it begins at {from}, and now is {now}"));
         }
         if end_ms.saturating_sub(from_ms) > limits::QUERY_DAYS_MAX * DAY_MS {
             return Err(format!("the range is longer than {} days", limits::QUERY_DAYS_MAX));
@@ -164,6 +172,37 @@ mod tests {
     }
 
     #[test]
+    fn period_ends_now_if_it_would_end_in_the_future() {
+        let of = |period, from, to| Range::parse(period, from, Some(to), NOW_MS).map(PeriodReport::from);
+        // Now is 10:20:34.
+        for (period, from, to, expected) in [
+            (
+                None,
+                Some("2025-11-20T00:00:00Z"),
+                "2025-11-21T00:00:00Z",
+                ["2025-11-20T00:00:00Z", "2025-11-20T10:21:00Z"],
+            ),
+            (Some("24h"), None, "2025-11-21T00:00:00Z", ["2025-11-20T00:00:00Z", "2025-11-20T10:21:00Z"]),
+            (Some("7d"), None, "2025-11-21T00:00:00Z", ["2025-11-14T00:00:00Z", "2025-11-20T11:00:00Z"]),
+            (
+                None,
+                Some("2025-11-01T00:00:00Z"),
+                "2025-11-20T10:21:00Z",
+                ["2025-11-01T00:00:00Z", "2025-11-20T10:21:00Z"],
+            ),
+        ] {
+            let period = of(period, from, to).unwrap();
+            assert_eq!([period.from.as_str(), period.to.as_str()], expected);
+        }
+        let wrong = of(None, Some("2025-11-21T00:00:00Z"), "2025-11-22T00:00:00Z").err().unwrap();
+        assert_eq!(
+            wrong,
+            "the period is in the future: it begins at 2025-11-21T00:00:00Z, and now is 2025-11-20T10:20:34Z"
+        );
+        assert!(Range::parse(None, Some("2025-11-21T00:00:00Z"), None, NOW_MS).is_err(), "without an end");
+    }
+
+    #[test]
     fn a_period_that_was_cut_or_grew_a_lot_is_another() {
         let asked = Range { from_ms: 1_000, to_ms: 2_000 };
         assert!(asked.is_about(&(1_000..2_000)) && asked.is_about(&(950..2_050)));
@@ -179,12 +218,12 @@ mod tests {
         };
         let of = |from: &str, to: &str| Ok((from.to_owned(), to.to_owned()));
         assert_eq!(
-            range(None, Some("2026-11-20T00:30:10Z"), "2026-11-20T00:59:10Z"),
-            of("2026-11-20T00:30:00Z", "2026-11-20T01:00:00Z")
+            range(None, Some("2025-11-18T00:30:10Z"), "2025-11-18T00:59:10Z"),
+            of("2025-11-18T00:30:00Z", "2025-11-18T01:00:00Z")
         );
         assert_eq!(
-            range(Some("7d"), None, "2026-11-20T00:30:00Z"),
-            of("2026-11-13T00:30:00Z", "2026-11-20T00:30:00Z")
+            range(Some("7d"), None, "2025-11-18T00:30:00Z"),
+            of("2025-11-11T00:30:00Z", "2025-11-18T00:30:00Z")
         );
         assert_eq!(Range::parse(None, None, None, NOW_MS), Range::parse(Some("7d"), None, None, NOW_MS));
         for (period, from, to) in [
@@ -193,9 +232,9 @@ mod tests {
             (Some("-1d"), None, None),
             (Some("99999d"), None, None),
             (Some("9223372036854775807d"), None, None),
-            (Some("7d"), Some("2026-11-20T00:00:00Z"), None),
+            (Some("7d"), Some("2025-11-18T00:00:00Z"), None),
             (None, Some("yesterday"), None),
-            (None, Some("2026-11-20T00:00:00Z"), Some("2026-11-19T00:00:00Z")),
+            (None, Some("2025-11-18T00:00:00Z"), Some("2025-11-17T00:00:00Z")),
         ] {
             assert!(Range::parse(period, from, to, NOW_MS).is_err(), "{period:?} {from:?} {to:?}");
         }

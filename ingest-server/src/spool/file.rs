@@ -182,7 +182,7 @@ pub(crate) fn open_error(path: &Path, error: &rusqlite::Error) -> SpoolError {
         Some(13) => SpoolError::Open { path, reason: format!("{error}; free some disk space") },
         Some(8 | 14) => SpoolError::Open {
             path,
-            reason: format!("{error}; check who may write to the file and its directory"),
+            reason: "it or its folder is read-only here; let the server's user write to both".to_owned(),
         },
         _ => SpoolError::Open { path, reason: error.to_string() },
     }

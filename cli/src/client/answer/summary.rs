@@ -3,6 +3,7 @@
 use super::{ChangeAnswer, Metrics, PeriodAnswer, SampledAnswer};
 use serde::Deserialize;
 use std::collections::BTreeMap;
+use vitals::compare::ChangeVerdict;
 use vitals::metric::Metric;
 
 /// A site, a pattern of routes, or one route.
@@ -79,6 +80,27 @@ pub(crate) struct PageAnswer {
     #[serde(default)]
     pub(crate) quality: Option<QualityAnswer>,
     pub(crate) metrics: Metrics,
+    /// The time before, by metric. Absent in answers of older servers.
+    #[serde(default)]
+    pub(crate) previous: BTreeMap<String, RowPreviousAnswer>,
+}
+
+/// A metric of a row in the time before.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct RowPreviousAnswer {
+    pub(crate) n: u64,
+    pub(crate) p75: f64,
+    pub(crate) change_percent: Option<f64>,
+    pub(crate) verdict: ChangeVerdict,
+}
+
+impl RowPreviousAnswer {
+    /// The same of one route or the whole site; `None` if one side has too few values.
+    pub(crate) fn of(change: &ChangeAnswer) -> Option<Self> {
+        let &ChangeAnswer { change_percent, verdict, .. } = change;
+        let before = change.baseline.as_ref().filter(|_| verdict != ChangeVerdict::NotEnoughData)?;
+        Some(Self { n: before.n, p75: before.value, change_percent, verdict })
+    }
 }
 
 impl PageAnswer {
@@ -152,6 +174,9 @@ pub(crate) struct PartAnswer {
 #[derive(Debug, Deserialize)]
 pub(crate) struct SilentAnswer {
     pub(crate) metric: String,
+    /// Empty in answers of older servers.
+    #[serde(default)]
+    pub(crate) code: String,
     pub(crate) message: String,
 }
 

@@ -31,7 +31,7 @@ pub(in crate::report) fn render(
         metrics(answer, args),
         changes(answer, args),
         series.map(over_time).unwrap_or_default(),
-        pages(answer),
+        pages(answer, args),
         answer.advice.as_ref().map(causes).unwrap_or_default(),
         recommendations(answer),
         missing(answer),
@@ -124,7 +124,7 @@ fn axis(series: &SeriesAnswer) -> chart::Axis {
     chart::Axis { ends, marks: series.marks.iter().filter_map(place).collect() }
 }
 
-fn pages(answer: &SummaryAnswer) -> Markup {
+fn pages(answer: &SummaryAnswer, args: &Args) -> Markup {
     if answer.pages.is_empty() {
         return Markup::default();
     }
@@ -133,14 +133,14 @@ fn pages(answer: &SummaryAnswer) -> Markup {
     };
     let largest = answer.pages.iter().map(impact).fold(0.0, f64::max);
     let rows = answer.pages.iter().map(|page| {
-        let [views, not_good, further @ ..] = sections::page_cells(page);
+        let [views, not_good, further @ ..] = sections::page_cells(page, args);
         let mut not_good = text(not_good);
         not_good.push(chart::bar(impact(page), largest));
         let start = [text(&page.route), text(views), not_good];
         start.into_iter().chain(further.map(text)).collect()
     });
     let mut content = table(&PAGE_COLUMNS, rows.collect());
-    content.push(paragraph("soft", sections::ranking_note(answer)));
+    content.push(paragraph("soft", sections::ranking_note(answer, args)));
     section("Worst pages", content)
 }
 
@@ -167,8 +167,11 @@ fn causes(advice: &AdviceAnswer) -> Markup {
 fn recommendations(answer: &SummaryAnswer) -> Markup {
     let all = answer.advice.as_ref().map_or(&[][..], |advice| &advice.recommendations);
     let content = if all.is_empty() {
-        let mut content = paragraph("", "There is nothing that the data recommend.");
-        content.push(list(sections::silence(answer).into_iter().map(text)));
+        let (sentence, reasons) = sections::silence(answer);
+        let mut content = paragraph("", sentence);
+        if !reasons.is_empty() {
+            content.push(list(reasons.into_iter().map(text)));
+        }
         content
     } else {
         let items = all.iter().map(recommendation);

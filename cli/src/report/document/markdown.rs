@@ -39,13 +39,13 @@ pub(in crate::report) fn render(
         .pages
         .iter()
         .map(|page| {
-            let [views, impact, lcp, inp, cls, verdict] = sections::page_cells(page);
-            [page.route.clone(), views, impact, lcp, inp, cls, verdict]
+            let [views, impact, change, lcp, inp, cls, verdict] = sections::page_cells(page, args);
+            [page.route.clone(), views, impact, change, lcp, inp, cls, verdict]
         })
         .collect();
     section(&mut text, "Worst pages", PAGE_COLUMNS, &rows);
     if !rows.is_empty() {
-        text.push_str(&format!("\n{}\n", escape(&sections::ranking_note(answer))));
+        text.push_str(&format!("\n{}\n", escape(&sections::ranking_note(answer, args))));
     }
     if let Some(advice) = &answer.advice {
         causes(&mut text, advice);
@@ -56,8 +56,9 @@ pub(in crate::report) fn render(
         recommendation(&mut text, number, one);
     }
     if recommendations.is_empty() {
-        text.push_str("\nThere is nothing that the data recommend.\n");
-        list(&mut text, &sections::silence(answer));
+        let (sentence, reasons) = sections::silence(answer);
+        text.push_str(&format!("\n{sentence}\n"));
+        list(&mut text, &reasons);
     }
     if !answer.missing.is_empty() {
         text.push_str("\n## What is missing\n");

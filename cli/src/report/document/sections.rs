@@ -1,6 +1,8 @@
 //! The texts that Markdown and HTML share.
 
-use crate::client::answer::summary::{PartAnswer, PreviousAnswer, QualityAnswer, SlowAnswer, SummaryAnswer};
+use crate::client::answer::summary::{
+    PageAnswer, PartAnswer, PreviousAnswer, QualityAnswer, SlowAnswer, SummaryAnswer,
+};
 use crate::client::answer::{ChangeAnswer, EstimateAnswer, MetricAnswer, SeriesAnswer};
 use crate::compare;
 use crate::output::{ABSENT, number, share, value};
@@ -157,28 +159,34 @@ pub(super) fn trend_about(series: &SeriesAnswer) -> String {
 }
 
 /// The columns of the pages' table.
-pub(super) const PAGE_COLUMNS: [&str; 7] =
-    ["Page", "Page views", "Not good", "LCP", "INP", "CLS", "Core Web Vitals"];
+pub(super) const PAGE_COLUMNS: [&str; 8] =
+    ["Page", "Page views", "Not good", "Change", "LCP", "INP", "CLS", "Core Web Vitals"];
 
 /// The cells of a page after its name.
-pub(super) fn page_cells(page: &crate::client::answer::summary::PageAnswer) -> [String; 6] {
+pub(super) fn page_cells(page: &PageAnswer, args: &Args) -> [String; 7] {
     let p75 = |metric: Metric| {
         let one = page.metrics.get(metric.name());
         one.map_or_else(|| "–".to_owned(), |one| value(metric, one.p75, &[]))
     };
+    let change = summary::change(page, args.metric).map_or_else(|| ABSENT.to_owned(), |(_, text)| text);
     let impact = page.impact.as_ref();
     let impact = impact.map(|impact| format!("{:.0} by {}", impact.views, impact.metric.name()));
     let [lcp, inp, cls] = Metric::CORE.map(p75);
     let verdict = page.quality.as_ref().map_or("–", summary::verdict);
-    [page.views.to_string(), impact.unwrap_or_else(|| "–".to_owned()), lcp, inp, cls, verdict.to_owned()]
+    let impact = impact.unwrap_or_else(|| ABSENT.to_owned());
+    [page.views.to_string(), impact, change, lcp, inp, cls, verdict.to_owned()]
 }
 
 /// The meaning of the ranking's numbers, and the hidden pages.
-pub(super) fn ranking_note(answer: &SummaryAnswer) -> String {
+pub(super) fn ranking_note(answer: &SummaryAnswer, args: &Args) -> String {
     let mut text =
         "\"Not good\" estimates, with a caution for small numbers, how many page views are not good in the \
                     page's worst Core Web Vital."
             .to_owned();
+    if answer.pages.iter().any(|page| summary::change(page, args.metric).is_some()) {
+        let of = args.metric.map_or("that metric's", Metric::name);
+        text.push_str(&format!(" \"Change\" is of {of} p75 since the period before, which is as long."));
+    }
     if answer.routes_hidden > 0 {
         text.push_str(&format!(
             " {} pages with fewer than {} page views are not ranked.",
@@ -235,12 +243,16 @@ pub(super) fn horizon(name: &str) -> &str {
     }
 }
 
-/// The reasons for no recommendation, if there is none.
-pub(super) fn silence(answer: &SummaryAnswer) -> Vec<String> {
+/// A sentence instead of recommendations, and the reasons for it.
+pub(super) fn silence(answer: &SummaryAnswer) -> (&'static str, Vec<String>) {
     let Some(advice) = &answer.advice else {
-        return vec!["Recommendations are about one page or the whole site.".to_owned()];
+        return ("Recommendations are about one page or the whole site.", Vec::new());
     };
-    advice.silent.iter().map(|silent| format!("{}: {}.", silent.metric, silent.message)).collect()
+    if !advice.silent.is_empty() && advice.silent.iter().all(|silent| silent.code == "good") {
+        return ("Nothing: every metric that advice is about is good.", Vec::new());
+    }
+    let reasons = advice.silent.iter().map(|silent| format!("{}: {}.", silent.metric, silent.message));
+    ("There is no recommendation yet.", reasons.collect())
 }
 
 #[cfg(test)]

@@ -38,7 +38,8 @@ fn answer(hostile: &str) -> SummaryAnswer {
     let page = |route: String, views: u64, impact: f64| {
         json!({"route": route, "views": views, "views_estimated": views,
         "impact": {"metric": "LCP", "views": impact, "share": 0.4, "share_at_least": 0.37}, "quality": quality,
-        "metrics": {"LCP": lcp, "CLS": cls}})
+        "metrics": {"LCP": lcp, "CLS": cls},
+        "previous": {"LCP": {"n": 900, "p75": 2_600.0, "change_percent": 20.0, "verdict": "worse"}}})
     };
     let period = json!({"from": "2026-11-13T00:00:00Z", "to": "2026-11-20T00:00:00Z"});
     let side = |value: f64| json!({"n": 1000, "value": value, "interval": [value * 0.96, value * 1.04]});
@@ -159,12 +160,12 @@ fn hostile_texts_are_texts() {
     assert!(!document.contains("<script") && !document.contains("\n# x") && !document.contains("@all"));
     let rows = document.lines().filter(|line| line.starts_with("| /c/"));
     for row in rows {
-        assert_eq!(row.replace("\\|", "").matches('|').count(), 8, "{row}");
+        assert_eq!(row.replace("\\|", "").matches('|').count(), 9, "{row}");
     }
 }
 
 #[test]
-fn clean_site_gets_the_reasons_for_no_recommendation() {
+fn report_without_recommendations_says_why_and_all_is_good_only_if_it_is() {
     let mut clean = answer("");
     if let Some(advice) = &mut clean.advice {
         advice.recommendations.clear();
@@ -172,7 +173,12 @@ fn clean_site_gets_the_reasons_for_no_recommendation() {
     }
     clean.pages.clear();
     for document in [markdown(&clean, None, &args()), html(&clean, None, &args())] {
-        assert!(document.contains("nothing that the data recommend"), "{document}");
+        assert!(document.contains("There is no recommendation yet."), "LCP fails: {document}");
         assert!(document.contains("advice needs 100") && !document.contains("Causes"), "{document}");
     }
+    for silent in clean.advice.iter_mut().flat_map(|advice| &mut advice.silent) {
+        silent.code = "good".to_owned();
+    }
+    let document = markdown(&clean, None, &args());
+    assert!(document.contains("Nothing: every metric that advice is about is good."), "{document}");
 }

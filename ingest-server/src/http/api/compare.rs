@@ -124,9 +124,6 @@ impl CompareParams {
         by: Option<GroupBy>,
     ) -> Result<(Difference, [Side; 2]), ApiError> {
         let range = filter.range()?;
-        if range.from_ms > now_ms() {
-            return Err(ApiError::parameter("the period is in the future"));
-        }
         let text = |parameter| given(parameter).map(str::to_owned);
         let (against, value) = (text(&self.against), text(&self.value));
         let side = |filter: &Filter, range, value| -> Result<Side, ApiError> {

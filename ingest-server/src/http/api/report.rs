@@ -90,28 +90,38 @@ pub async fn report(
     ask_once(&state, &request, (&site, range, Basis::BeforeEnd), Cost::Usual, question).await
 }
 
-/// Compares with the time before. `None` if retention has cut one of the periods, or one has grown a lot: then both count
-/// different lengths of time. `None`, too, if the time before has too many page views to read.
+/// Compares with the time before. `None` if there is nothing to compare with ([`before`], [`unless_too_many`]).
 pub(super) async fn previous(
     store: &Reader,
     query: &CellQuery,
     range: Range,
     (period, whole): (&std::ops::Range<i64>, &Cell),
 ) -> Result<Option<PreviousReport>, ApiError> {
-    let before = compare::previous(range);
-    if !range.is_about(period) {
-        return Ok(None);
-    }
-    let asked = CellQuery { from_ms: before.from_ms, to_ms: before.to_ms, ..query.clone() };
-    let total = match store.total(&asked).await {
-        Ok(total) => total,
-        // The question itself has its answer.
-        Err(StoreError::TooManyViews { .. }) => return Ok(None),
-        Err(error) => return Err(error.into()),
-    };
+    let Some((before, query)) = before(query, range, period) else { return Ok(None) };
+    let Some(total) = unless_too_many(store.total(&query).await)? else { return Ok(None) };
     Ok(before.is_about(&total.period).then(|| PreviousReport {
         period: total.period.into(),
         views: total.cell.views,
         metrics: comparison::changes(query.metrics, 75, &total.cell, whole),
     }))
+}
+
+/// The time before a range, and the question about it. `None` if retention has cut the range, or if it has grown a lot: then
+/// both count different lengths of time.
+pub(super) fn before(
+    query: &CellQuery,
+    range: Range,
+    counted: &std::ops::Range<i64>,
+) -> Option<(Range, CellQuery)> {
+    let before = compare::previous(range);
+    let query = CellQuery { from_ms: before.from_ms, to_ms: before.to_ms, ..query.clone() };
+    range.is_about(counted).then_some((before, query))
+}
+
+/// An answer about the time before; `None` if it has too many page views to read, because the question itself has its answer.
+pub(super) fn unless_too_many<T>(answer: Result<T, StoreError>) -> Result<Option<T>, ApiError> {
+    match answer {
+        Err(StoreError::TooManyViews { .. }) => Ok(None),
+        answer => Ok(Some(answer?)),
+    }
 }

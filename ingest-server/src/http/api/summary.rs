@@ -6,7 +6,7 @@ use crate::advice::AdviceReport;
 use crate::closed_days::Reader;
 use crate::http::answer::{Basis, ask_once};
 use crate::http::api::Answer;
-use crate::http::api::pages::{RankingReport, ranked};
+use crate::http::api::pages::{Before, RankingReport, ranked};
 use crate::http::api::report::{PreviousReport, previous};
 use crate::http::api::route::RouteParam;
 use crate::http::error::ApiError;
@@ -105,6 +105,14 @@ pub async fn summary(
                 Some(AdviceReport::of(&store, &query, &whole).await?),
             ),
         };
+        let before = match &pages {
+            None => None,
+            Some(page) => {
+                let metrics = ranking.candidates().iter().copied().collect();
+                let query = CellQuery { metrics, ..query.clone() };
+                Before::read(&store, &query, (range, &period), (&ranking, page)).await?
+            }
+        };
         let known = Known {
             asked: range,
             period: &period,
@@ -125,7 +133,7 @@ pub async fn summary(
             quality: QualityReport::of(&whole, Metrics::ALL),
             metrics: report::metrics(&whole, true),
             previous,
-            ranking: pages.map(|pages| RankingReport::new(&ranking, pages, Metrics::ALL)),
+            ranking: pages.map(|pages| RankingReport::new(&ranking, pages, Metrics::ALL, before)),
             advice,
         })
     };

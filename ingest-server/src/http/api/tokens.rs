@@ -60,7 +60,7 @@ pub struct TokensReport {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TokenBody {
-    /// A name for people.
+    /// A name for people, which no other token has.
     name: String,
     /// `read`, `write` or `admin`.
     #[schema(value_type = String)]
@@ -86,7 +86,7 @@ pub async fn tokens(state: web::Data<State>, request: HttpRequest) -> Answer {
 
 /// Adds a token. Its secret is in this answer and nowhere else. Needs the scope `admin` of all sites.
 #[utoipa::path(post, path = "/api/v1/tokens", tag = "settings", security(("token" = [])), request_body(content = TokenBody),
-    responses((status = 200, body = TokenReport), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 403, body = ErrorBody), (status = 404, description = "A site does not exist", body = ErrorBody)))]
+    responses((status = 200, body = TokenReport), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 403, body = ErrorBody), (status = 404, description = "A site does not exist", body = ErrorBody), (status = 409, description = "Another token has the name (`token_exists`)", body = ErrorBody)))]
 pub async fn add(state: web::Data<State>, request: HttpRequest, body: SettingsBody) -> Answer {
     let access = auth::require_all(&state, &request, Scope::Admin).await?;
     let TokenBody { name, scope, sites, rate } = read(body)?;
