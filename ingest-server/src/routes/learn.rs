@@ -1,8 +1,9 @@
 //! Learns the route groups of a site from its pages. Pure: the same pages give the same groups, in any order.
 //!
 //! A position of a path is a variable if it has very many values under one parent, of which half are too small to say
-//! anything. Such values form a group. Everything else keeps its name: a section (a path with pages below it), a large
-//! page, and a position with few values.
+//! anything. Such values form a group. A deep tree forms one group if it has very many small pages, but few beside each
+//! other. Everything else keeps its name: a section (a path with pages below it), a large page, and a position with few
+//! values.
 
 use super::tree::{Node, Page};
 use crate::limits;
@@ -15,8 +16,11 @@ use utoipa::ToSchema;
 
 /// Values from which a position may be a variable.
 const VALUES_MIN: usize = 50;
-/// Values from which a position is one for certain. Sections whose pages somebody writes by hand rarely have as many.
-const VALUES_CERTAIN: usize = 200;
+/// Values from which a position is one for certain.
+const VALUES_CERTAIN: usize = 100;
+/// Sections whose pages somebody writes by hand rarely have as many values. Of fewer, pages that are not small keep their
+/// names.
+const VALUES_BY_HAND_MAX: usize = 200;
 /// A value is small below this part of the site's page views: 100 of 100,000, for a suggestion.
 const SMALL_PART: u64 = 1_000;
 /// The same for a certain group: 20 of 100,000. A percentile of 20 page views has an interval of about its own size.
@@ -33,8 +37,11 @@ const LARGEST_STAY: usize = 20;
 const SECTION_PAGES_MIN: usize = 10;
 /// Names that a client network may vouch for in a group: as many as make a network a large one for places.
 const VOUCHED_PER_NETWORK_MAX: usize = fieldvitals_store::limits::NAMES_DISPLACED_PER_NETWORK_MAX;
-/// Names of a group that independent networks brought, for a certain group. One hostile network counts for eight.
-const VOUCHED_MIN: usize = 80;
+/// Names of tiny pages that independent networks brought, for a certain group. One hostile network counts for eight. A
+/// site with fifty groups has forty places for each.
+const VOUCHED_MIN: usize = 40;
+/// Names outside certain groups from which a site lacks places: three quarters of them.
+const CROWDED_MIN: usize = fieldvitals_store::limits::ROUTES_PER_SITE_MAX / 4 * 3;
 /// Segments of a path; pages with longer paths are in no group.
 const SEGMENTS_MAX: usize = 16;
 /// Examples of a group.
@@ -57,12 +64,14 @@ pub enum Doubt {
     Removed,
     /// The first segment of paths: fixed pages such as `/about` look the same.
     TopLevel,
-    /// Fewer than 200 values.
+    /// Fewer than 100 values.
     FewValues,
     /// Half of the values have 0.02 % of the site's page views or more.
     LargeValues,
     /// Few client networks brought the names, as one that makes up URLs does.
     FewNetworks,
+    /// A deep tree, on a site that has places for its pages.
+    Room,
 }
 
 impl Doubt {
@@ -75,6 +84,7 @@ impl Doubt {
             Self::FewValues => "the group has few pages",
             Self::LargeValues => "its pages are large enough to stand alone",
             Self::FewNetworks => "few client networks brought its pages: are they made up?",
+            Self::Room => "the site has places for its pages",
         }
     }
 }
@@ -141,21 +151,14 @@ pub fn learn(pages: &[Page], total: u64, known: &[Known], present: &RouteGroups)
     let mut learner = Learner { total, present, found: Vec::new(), sections: Vec::new() };
     learner.visit(tree, &mut Vec::new());
     let Learner { found, sections, .. } = learner;
-    let mut proposals: Vec<Proposal> = found
-        .into_iter()
-        .map(|Found { mut proposal, stem }| {
-            if proposal.doubt.is_none() && vouched(&stem, known) < VOUCHED_MIN {
-                proposal.doubt = Some(Doubt::FewNetworks);
-            }
-            proposal
-        })
-        .collect();
+    let mut proposals = doubted(found, &Vouchers::new(pages, total, known), present);
     let patterns: Vec<&String> =
         present.groups.iter().chain(proposals.iter().map(|proposal| &proposal.pattern)).collect();
     let is_grouped = |route: &str| patterns.iter().any(|pattern| matches(pattern, route));
     let large = pages.iter().filter(|page| named.contains(page.route.as_str()) && is_grouped(&page.route));
     let mut apart: Vec<Page> = sections.into_iter().chain(large).cloned().collect();
     apart.sort_by(|a, b| order(a).cmp(&order(b)));
+    apart.dedup();
     proposals.sort_by(|a, b| (Reverse(a.views), &a.pattern).cmp(&(Reverse(b.views), &b.pattern)));
     proposals.truncate(limits::ROUTE_SUGGESTIONS_MAX);
     Lesson { proposals, apart }
@@ -163,6 +166,11 @@ pub fn learn(pages: &[Page], total: u64, known: &[Known], present: &RouteGroups)
 
 fn segments(route: &str) -> impl Iterator<Item = &str> {
     route.split('/').filter(|segment| !segment.is_empty())
+}
+
+/// Returns whether a segment is the front page of its folder: `index.html`, `index.php`, `index`.
+fn is_index(segment: &str) -> bool {
+    segment == "index" || segment.starts_with("index.")
 }
 
 fn pattern(path: &[&str]) -> String {
@@ -186,24 +194,90 @@ fn named_pages<'a>(pages: &'a [Page], total: u64, present: &RouteGroups) -> BTre
     named.map(|(_, page)| page.route.as_str()).collect()
 }
 
-/// The names at and below a variable that independent networks brought.
-fn vouched(stem: &str, known: &[Known]) -> usize {
-    let below = format!("{stem}/{REST}");
-    let mut networks: HashMap<Option<Network>, usize> = HashMap::new();
-    for name in known.iter().filter(|name| matches(stem, &name.route) || matches(&below, &name.route)) {
-        *networks.entry(name.network).or_default() += 1;
-    }
-    let counted = |(network, names): (&Option<Network>, &usize)| match network {
-        None => *names,
-        Some(_) => VOUCHED_PER_NETWORK_MAX.min(*names),
-    };
-    networks.iter().map(counted).sum()
+/// Returns whether a route has the path of a variable, or one below it.
+fn is_at_or_below(stem: &str, route: &str) -> bool {
+    let mut rest = segments(route);
+    segments(stem).all(|part| rest.next().is_some_and(|one| part == one || part == ANY && !is_class(one)))
 }
 
-/// A proposal, and the path of its variable.
+/// The registry's names that client networks vouch with.
+struct Vouchers<'a> {
+    known: &'a [Known],
+    /// Routes of pages that are not tiny. Visitors bring them to a section that somebody floods with made-up pages.
+    large: BTreeSet<&'a str>,
+}
+
+impl<'a> Vouchers<'a> {
+    fn new(pages: &'a [Page], total: u64, known: &'a [Known]) -> Self {
+        let large = pages.iter().filter(|page| page.views * TINY_PART >= total);
+        Self { known, large: large.map(|page| page.route.as_str()).collect() }
+    }
+
+    /// Returns whether independent networks brought enough of the names that are in a group.
+    fn vouch_for(&self, is_in: impl Fn(&str) -> bool) -> bool {
+        let mut networks: HashMap<Option<Network>, usize> = HashMap::new();
+        for name in self.known.iter().filter(|name| !self.large.contains(name.route.as_str())) {
+            if is_in(&name.route) {
+                *networks.entry(name.network).or_default() += 1;
+            }
+        }
+        let counted = |(network, names): (&Option<Network>, &usize)| match network {
+            None => *names,
+            Some(_) => VOUCHED_PER_NETWORK_MAX.min(*names),
+        };
+        networks.iter().map(counted).sum::<usize>() >= VOUCHED_MIN
+    }
+}
+
+/// Doubts groups that few networks vouch for, and deep trees of a site that has places for their pages.
+fn doubted(found: Vec<Found>, vouchers: &Vouchers<'_>, present: &RouteGroups) -> Vec<Proposal> {
+    let (variables, trees): (Vec<Found>, Vec<Found>) =
+        found.into_iter().partition(|found| found.stem.is_some());
+    let mut proposals = Vec::new();
+    let mut stems = Vec::new();
+    for Found { mut proposal, stem } in variables {
+        let stem = stem.unwrap_or_default();
+        if proposal.doubt.is_none() && !vouchers.vouch_for(|route| is_at_or_below(&stem, route)) {
+            proposal.doubt = Some(Doubt::FewNetworks);
+        }
+        if proposal.doubt.is_none() {
+            stems.push(stem);
+        }
+        proposals.push(proposal);
+    }
+    let is_left = |route: &str| {
+        present.group_of(route).is_none() && !stems.iter().any(|stem| is_at_or_below(stem, route))
+    };
+    let left = vouchers.known.iter().filter(|name| is_left(&name.route)).count();
+    for Found { mut proposal, .. } in trees {
+        let is_in = |route: &str| matches(&proposal.pattern, route);
+        // The tree would hide a group in it that more networks may vouch for later, or that somebody removed.
+        let hidden = proposals.iter().filter(|other| is_in(&other.pattern)).find_map(|other| {
+            other.doubt.filter(|doubt| matches!(doubt, Doubt::FewNetworks | Doubt::Removed))
+        });
+        let is_vouched = || vouchers.vouch_for(|route| is_in(route) && is_left(route));
+        let doubt = if left < CROWDED_MIN {
+            Some(Doubt::Room)
+        } else {
+            hidden.or_else(|| (!is_vouched()).then_some(Doubt::FewNetworks))
+        };
+        proposal.doubt = proposal.doubt.or(doubt);
+        proposals.push(proposal);
+    }
+    proposals
+}
+
+/// A proposal, and the path of its variable; `None` for a deep tree.
 struct Found {
     proposal: Proposal,
-    stem: String,
+    stem: Option<String>,
+}
+
+/// Pages below a path that are in no certain group, and those of them that are sections.
+#[derive(Default)]
+struct Left<'a> {
+    pages: Vec<&'a Page>,
+    sections: Vec<&'a Page>,
 }
 
 struct Learner<'a> {
@@ -215,12 +289,12 @@ struct Learner<'a> {
 }
 
 impl<'a> Learner<'a> {
-    /// Finds the variables at and below a path.
-    fn visit(&mut self, node: Node<'a>, path: &mut Vec<&'a str>) {
+    /// Finds the variables at and below a path; returns the pages below it that are in no certain group.
+    fn visit(&mut self, node: Node<'a>, path: &mut Vec<&'a str>) -> Left<'a> {
         let branches = || node.children.iter().filter(|(name, child)| !is_class(name) && child.below().0 > 0);
         let small = branches().filter(|(_, child)| child.views * APART_PART < self.total);
         let joining = self.variable(small.map(|(_, child)| child.views).collect(), path);
-        let mut joined = Node::default();
+        let (mut joined, mut left) = (Node::default(), Left::default());
         let (mut values, mut sections): (Vec<&Page>, Vec<&Page>) = (Vec::new(), Vec::new());
         let mut rest = Vec::new();
         for (name, mut child) in node.children {
@@ -234,7 +308,9 @@ impl<'a> Learner<'a> {
                 }
                 joined.join(child);
             } else {
-                let is_section = pages_below >= SECTION_PAGES_MIN || views_below * SMALL_PART >= self.total;
+                let is_section = pages_below >= SECTION_PAGES_MIN
+                    || views_below * SMALL_PART >= self.total
+                    || is_index(name);
                 let own = std::mem::take(&mut child.pages);
                 if is_section {
                     sections.extend(own);
@@ -246,35 +322,59 @@ impl<'a> Learner<'a> {
                 }
             }
         }
-        // Fixed pages stand beside variables of the first segment, and beside values that are sections themselves.
-        if path.is_empty() || joining.is_some() {
-            let is_large = |page: &&Page| page.views * SMALL_PART >= self.total;
-            let (large, others): (Vec<&Page>, Vec<&Page>) = values.into_iter().partition(is_large);
-            sections.extend(large);
-            values = others;
+        // Fixed pages stand beside variables of the first segment, beside values that are sections themselves, and in
+        // sections that somebody writes by hand.
+        if path.is_empty() || joining.is_some() || values.len() < VALUES_BY_HAND_MAX {
+            sections.extend(values.extract_if(.., |page| page.views * SMALL_PART >= self.total));
         }
         let varying = self.variable(values.iter().map(|page| page.views).collect(), path);
         if let Some(doubt) = [joining, varying].into_iter().flatten().min_by_key(|doubt| doubt.is_some()) {
-            self.sections.extend(sections);
+            self.sections.extend(&sections);
+            if doubt.is_some() {
+                left.pages.extend(&values);
+                left.sections.extend(sections);
+            }
             joined.extend(values);
             path.push(ANY);
             let stem = pattern(path);
             self.shape(joined, path, &stem, doubt);
             path.pop();
+        } else {
+            left.pages.extend(values);
+            left.sections.extend(sections);
         }
         for (name, child) in rest {
             path.push(name);
-            self.visit(child, path);
+            let below = self.visit(child, path);
+            left.pages.extend(below.pages);
+            left.sections.extend(below.sections);
             path.pop();
         }
+        if path.is_empty() { left } else { self.deep_tree(left, path) }
+    }
+
+    /// Proposes one group for a deep tree: very many small pages below a path, but few beside each other.
+    fn deep_tree(&mut self, mut left: Left<'a>, path: &mut Vec<&'a str>) -> Left<'a> {
+        let views = left.pages.iter().map(|page| page.views).collect();
+        let is_variable = self.variable(views, path) == Some(None);
+        path.push(REST);
+        let pattern = pattern(path);
+        if is_variable || self.present.groups.contains(&pattern) {
+            self.sections.append(&mut left.sections);
+            self.sections.extend(left.pages.extract_if(.., |page| page.views * SMALL_PART >= self.total));
+            self.propose(path, std::mem::take(&mut left.pages), None, None);
+        }
+        path.pop();
+        left
     }
 
     /// Proposes the groups of joined paths: one for each of their shapes that has a part of the page views, and one for
     /// all others.
     fn shape(&mut self, node: Node<'a>, path: &mut Vec<&'a str>, stem: &str, doubt: Option<Doubt>) {
         let Node { pages, children, .. } = node;
-        self.propose(path, pages, stem, doubt);
-        let (classes, named): (Vec<_>, Vec<_>) = children.into_iter().partition(|(name, _)| is_class(name));
+        self.propose(path, pages, Some(stem), doubt);
+        let (classes, named): (Vec<_>, Vec<_>) =
+            children.into_iter().partition(|(name, _)| is_class(name) || is_index(name));
         let views = named.iter().map(|(_, child)| child.views).collect();
         let (shapes, rare): (Vec<_>, Vec<_>) = if self.variable(views, path).is_some() {
             let mut joined = Node::default();
@@ -291,11 +391,11 @@ impl<'a> Learner<'a> {
         let mut pages = Vec::new();
         rare.iter().for_each(|(_, child)| child.pages_into(&mut pages));
         path.push(REST);
-        self.propose(path, pages, stem, doubt);
+        self.propose(path, pages, Some(stem), doubt);
         path.pop();
     }
 
-    fn propose(&mut self, path: &[&str], mut pages: Vec<&Page>, stem: &str, doubt: Option<Doubt>) {
+    fn propose(&mut self, path: &[&str], mut pages: Vec<&Page>, stem: Option<&str>, doubt: Option<Doubt>) {
         let pattern = pattern(path);
         if pages.is_empty() || self.present.groups.contains(&pattern) {
             return;
@@ -309,7 +409,7 @@ impl<'a> Learner<'a> {
             doubt: if is_removed { Some(Doubt::Removed) } else { doubt },
             pattern,
         };
-        self.found.push(Found { proposal, stem: stem.to_owned() });
+        self.found.push(Found { proposal, stem: stem.map(str::to_owned) });
     }
 
     /// Whether values with these page views are those of a variable, and the doubt about it.

@@ -112,17 +112,28 @@ fn url_of(path: &str) -> String {
 
 /// The pages of page views, and the names that got the places, each from the network of its first visitor.
 fn pages_of(paths: &[String]) -> (Vec<Page>, Vec<Known>) {
+    let mut views = HashMap::new();
+    for path in paths {
+        *views.entry(route::of_path(&PageUrl::read(&url_of(path)).unwrap())).or_insert(0) += 1;
+    }
+    let pages = views.into_iter().map(|(route, views)| Page { route, views }).collect();
+    (pages, known_beside(&RouteGroups::default(), paths))
+}
+
+/// The names that get the places that groups leave.
+fn known_beside(groups: &RouteGroups, paths: &[String]) -> Vec<Known> {
     let mut random = Random(7);
-    let (mut views, mut known) = (HashMap::new(), Vec::new());
+    let (mut seen, mut known) = (BTreeSet::new(), Vec::new());
     for path in paths {
         let route = route::of_path(&PageUrl::read(&url_of(path)).unwrap());
-        let count = views.entry(route.clone()).or_insert(0);
-        if *count == 0 && known.len() < ROUTES_PER_SITE_MAX {
+        if groups.group_of(&route).is_none()
+            && known.len() < ROUTES_PER_SITE_MAX
+            && seen.insert(route.clone())
+        {
             known.push(Known { route, network: Network::from_number(random.below(NETWORKS) as i16) });
         }
-        *count += 1;
     }
-    (views.into_iter().map(|(route, views)| Page { route, views }).collect(), known)
+    known
 }
 
 fn site(route_groups: RouteGroups) -> Site {
@@ -152,40 +163,154 @@ fn page(route: &str, views: u64) -> Page {
     Page { route: route.to_owned(), views }
 }
 
+/// Asserts that groups leave few routes, that they have all page views, and that sections and large pages keep their names.
+fn assert_routes_mean_something(
+    kind: &Kind,
+    paths: &[String],
+    pages: &[Page],
+    groups: &RouteGroups,
+    most: usize,
+) {
+    let site = site(groups.clone());
+    let mut routes: HashMap<String, u64> = HashMap::new();
+    for path in paths {
+        let url = url_of(path);
+        *routes.entry(site_route::of_url(&PageUrl::read(&url).unwrap(), &site)).or_default() += 1;
+    }
+    assert!(routes.len() <= ROUTES_PER_SITE_MAX, "{}: {} routes", kind.name, routes.len());
+    let mut counts: Vec<u64> = routes.values().copied().collect();
+    counts.sort_unstable_by(|a, b| b.cmp(a));
+    let mut held = 0;
+    let holding = counts.iter().take_while(|count| {
+        let lacks = held * 100 < VIEWS as u64 * 95;
+        held += **count;
+        lacks
+    });
+    let holding = holding.count();
+    assert!(holding <= most, "{}: {holding} of {} routes, {groups:?}", kind.name, routes.len());
+    for section in &kind.sections {
+        assert!(routes.contains_key(section), "{}: {section} is in {groups:?}", kind.name);
+    }
+    let mut largest = pages.to_vec();
+    largest.sort_by(|a, b| order(a).cmp(&order(b)));
+    for (rank, page) in largest.iter().enumerate() {
+        if rank < LARGEST || page.views * 100 >= VIEWS as u64 {
+            assert!(routes.contains_key(&page.route), "{}: {}", kind.name, page.route);
+        }
+    }
+}
+
 #[test]
 fn sites_of_five_kinds_have_few_routes_that_mean_something() {
     for kind in kinds() {
         let paths = paths(&kind);
         let (pages, known) = pages_of(&paths);
         let groups = groups_of(&pages, &known);
-        let site = site(groups.clone());
-        let mut routes: HashMap<String, u64> = HashMap::new();
-        for path in &paths {
-            let url = url_of(path);
-            *routes.entry(site_route::of_url(&PageUrl::read(&url).unwrap(), &site)).or_default() += 1;
-        }
-        assert!(routes.len() <= ROUTES_PER_SITE_MAX, "{}: {} routes", kind.name, routes.len());
-        let mut counts: Vec<u64> = routes.values().copied().collect();
-        counts.sort_unstable_by(|a, b| b.cmp(a));
-        let mut held = 0;
-        let most = counts.iter().take_while(|count| {
-            let lacks = held * 100 < VIEWS as u64 * 95;
-            held += **count;
-            lacks
-        });
-        assert!(most.count() <= 60, "{}: {} routes, {groups:?}", kind.name, routes.len());
-        for section in &kind.sections {
-            assert!(routes.contains_key(section), "{}: {section} is in {groups:?}", kind.name);
-        }
-        let mut largest = pages.clone();
-        largest.sort_by(|a, b| order(a).cmp(&order(b)));
-        for (rank, page) in largest.iter().enumerate() {
-            if rank < LARGEST || page.views * 100 >= VIEWS as u64 {
-                assert!(routes.contains_key(&page.route), "{}: {}", kind.name, page.route);
-            }
-        }
+        assert_routes_mean_something(&kind, &paths, &pages, &groups, 60);
         assert_eq!(kind.name == "shop", groups.groups.is_empty(), "{}: {groups:?}", kind.name);
     }
+}
+
+/// Each language and version has release notes beside each other, and a manual of twelve chapters.
+#[test]
+fn documentation_in_languages_and_versions_is_grouped_in_some_studies() {
+    const TREES: [&str; 16] = [
+        "/en/3.2", "/en/4.2", "/en/5.0", "/en/5.1", "/fr/3.2", "/fr/4.2", "/fr/5.0", "/fr/5.1", "/ja/3.2",
+        "/ja/4.2", "/ja/5.0", "/ja/5.1", "/ko/3.2", "/ko/4.2", "/ko/5.0", "/ko/5.1",
+    ];
+    let page = |rank: usize| {
+        let (tree, page) = (TREES[rank % 16], rank / 16);
+        match page % 5 {
+            0..3 => format!("{tree}/releases/{}.{}", page / 20, page % 20),
+            _ => format!(
+                "{tree}/manual/{}/{}",
+                ["a", "b", "c", "d"][page % 4].repeat(page % 6 + 1),
+                title(page, "-")
+            ),
+        }
+    };
+    let sections: Vec<String> = TREES
+        .iter()
+        .flat_map(|tree| ["", "/releases", "/manual"].map(|end| format!("{tree}{end}")))
+        .collect();
+    let kind = Kind { name: "documentation", page, sections, sections_percent: 20 };
+    let paths = paths(&kind);
+    let (pages, _) = pages_of(&paths);
+    let mut groups = RouteGroups::default();
+    for _ in 0..8 {
+        let known = known_beside(&groups, &paths);
+        let lesson = learn(&pages, total(&pages), &known, &groups);
+        groups = lesson.applied(&groups, |proposal| proposal.doubt.is_none());
+    }
+    let expected: BTreeSet<String> = TREES
+        .iter()
+        .flat_map(|tree| ["/releases/:slug", "/manual/*"].map(|end| format!("{tree}{end}")))
+        .collect();
+    assert_eq!(groups.groups.iter().cloned().collect::<BTreeSet<_>>(), expected);
+    assert_routes_mean_something(&kind, &paths, &pages, &groups, 120);
+}
+
+/// The ten largest pages of a site, with 60,000 page views.
+fn largest_pages() -> Vec<Page> {
+    (0..10).map(|i| page(&format!("/top-{i}"), 6_000)).collect()
+}
+
+#[test]
+fn deep_tree_is_grouped_if_the_site_lacks_places() {
+    // 12 chapters with 20 pages each: no position has many values.
+    let mut pages = largest_pages();
+    pages.extend([page("/docs", 100), page("/docs/large/part-1", 90)]);
+    for chapter in 0..12 {
+        pages.push(page(&format!("/docs/chapter-{chapter}"), 2));
+        pages.extend((0..20).map(|part| page(&format!("/docs/chapter-{chapter}/part-{part}"), 3)));
+    }
+    let others = |names: usize| (0..names).map(|i| Known { route: format!("/shop/{i}x"), network: None });
+    let mut known: Vec<Known> =
+        pages.iter().map(|page| Known { route: page.route.clone(), network: None }).collect();
+    known.extend(others(1_000));
+    let lesson = |known: &[Known], pages: &[Page]| learn(pages, total(pages), known, &RouteGroups::default());
+    let doubts = |lesson: &Lesson| -> Vec<(String, Option<Doubt>)> {
+        lesson.proposals.iter().map(|one| (one.pattern.clone(), one.doubt)).collect()
+    };
+    let tree = "/docs/*".to_owned();
+    assert_eq!(doubts(&lesson(&known, &pages)), [(tree.clone(), Some(Doubt::Room))]);
+    known.extend(others(1_600));
+    let crowded = lesson(&known, &pages);
+    assert_eq!(doubts(&crowded), [(tree.clone(), None)]);
+    let groups = crowded.applied(&RouteGroups::default(), |_| true);
+    assert_eq!(groups.apart.len(), 13, "chapters, and a page that is not small: {groups:?}");
+    assert!(groups.apart.contains(&"/docs/large/part-1".to_owned()));
+    let is_of_three = |page: &&Page| !page.route.contains("chapter-") || page.route.contains("chapter-1");
+    let fewer: Vec<Page> = pages.iter().filter(is_of_three).cloned().collect();
+    let later = learn(&fewer, total(&fewer), &[], &groups).applied(&groups, |_| false);
+    assert_eq!(later.apart.len(), 4, "names apart stay beside a tree of 60 pages: {later:?}");
+
+    // A variable in the tree, for which one network vouches.
+    let releases = (0..300).map(|i| page(&format!("/docs/releases/{i}.x"), 3));
+    let pages: Vec<Page> = pages.into_iter().chain(releases).collect();
+    let network = Network::from_number(0);
+    known.extend((0..300).map(|i| Known { route: format!("/docs/releases/{i}.x"), network }));
+    let few = Some(Doubt::FewNetworks);
+    assert_eq!(
+        doubts(&lesson(&known, &pages)),
+        [("/docs/releases/:slug".to_owned(), few), (tree, few)],
+        "the tree would hide the releases"
+    );
+    let removed = RouteGroups { removed: vec!["/docs/releases/:slug".to_owned()], ..RouteGroups::default() };
+    let lesson = learn(&pages, total(&pages), &known, &removed);
+    assert!(lesson.proposals.iter().all(|one| one.doubt == Some(Doubt::Removed)), "{lesson:?}");
+}
+
+#[test]
+fn section_of_some_pages_is_grouped_but_for_those_that_are_not_small() {
+    let mut pages: Vec<Page> = (0..150).map(|i| page(&format!("/help/how-to-{i}"), 4)).collect();
+    pages.extend(largest_pages());
+    pages.extend([page("/help/refunds", 90), page("/help/index.html", 9)]);
+    let known: Vec<Known> =
+        pages.iter().map(|page| Known { route: page.route.clone(), network: None }).collect();
+    let groups = groups_of(&pages, &known);
+    assert_eq!(groups.groups, ["/help/:slug"]);
+    assert_eq!(groups.apart, ["/help/index.html", "/help/refunds"], "the front page of a folder is no value");
 }
 
 #[test]
@@ -266,6 +391,18 @@ fn pages_below_variables_are_grouped_by_their_shape() {
         "{groups:?}"
     );
     assert_eq!(groups.apart, ["/users/login"]);
+}
+
+#[test]
+fn front_pages_of_variables_are_a_shape() {
+    let mut pages = largest_pages();
+    for i in 0..300 {
+        pages.push(page(&format!("/api/package-{i}/index.html"), 2));
+        pages.extend((0..3).map(|class| page(&format!("/api/package-{i}/class-{}.html", i * 3 + class), 2)));
+    }
+    let known: Vec<Known> =
+        pages.iter().map(|page| Known { route: page.route.clone(), network: None }).collect();
+    assert_eq!(groups_of(&pages, &known).groups, ["/api/:slug/index.html", "/api/:slug/:slug"]);
 }
 
 #[test]

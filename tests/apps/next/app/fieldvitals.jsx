@@ -1,22 +1,27 @@
 "use client";
-import { useParams, usePathname } from "next/navigation";
-import { useEffect } from "react";
+import { LayoutRouterContext } from "next/dist/shared/lib/app-router-context.shared-runtime";
+import { usePathname } from "next/navigation";
+import { useContext, useEffect } from "react";
 
-function pattern(path, params) {
-  let route = path.replace(/\/?$/, "/");
-  // From the end, because a value may equal a folder before it.
-  for (const [name, value] of Object.entries(params).reverse()) {
-    const values = `/${[value].flat().join("/")}/`;
-    const at = route.lastIndexOf(values);
-    const folder = `/[${Array.isArray(value) ? "..." : ""}${name}]/`;
-    if (at >= 0) route = route.slice(0, at) + folder + route.slice(at + values.length);
+// The folders of the page, without slots (`@modal`), which keep the folders of earlier pages.
+function pattern(path, tree) {
+  const folders = [];
+  let end = "";
+  for (let node = tree; node; node = node[1]?.children) {
+    const [name, value = name, kind] = [node[0]].flat();
+    // The root, groups and the page itself are not in the path.
+    if (!value || value.startsWith("__PAGE__") || /^\(.*\)$/.test(value)) continue;
+    folders.push(kind ? `[${kind.includes("c") ? "..." : ""}${name}]` : name);
+    end = value.split("/").pop();
   }
-  return route.slice(0, -1) || "/";
+  // Another end means that a slot shows the page of this path, over the page of the tree.
+  const last = path.replace(/\/$/, "").split("/").pop();
+  return decodeURIComponent(last) === decodeURIComponent(end) ? `/${folders.join("/")}` : "";
 }
 
 export default function Fieldvitals() {
   const path = usePathname();
-  const route = pattern(path, useParams());
+  const route = pattern(path, useContext(LayoutRouterContext)?.parentTree);
   useEffect(() => {
     window.fieldvitals?.route?.(route);
   }, [path, route]);

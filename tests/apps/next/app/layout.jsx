@@ -1,7 +1,7 @@
 import Link from "next/link";
 import Fieldvitals from "./fieldvitals";
 
-export default function Layout({ children }) {
+export default function Layout({ children, aside }) {
   return (
     <html lang="en">
       <body>
@@ -11,6 +11,7 @@ export default function Layout({ children }) {
           <Link id="query" href="?page=2">More</Link>
         </nav>
         {children}
+        {aside}
       </body>
     </html>
   );
