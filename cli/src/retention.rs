@@ -2,9 +2,10 @@
 
 use crate::client::RemoteArgs;
 use crate::progress::count;
+use crate::serve::Keep;
 use crate::site::{here, print, print_text};
 use crate::store_args::StoreArgs;
-use anyhow::ensure;
+use anyhow::{anyhow, ensure};
 use clap::Subcommand;
 use fieldvitals_server::administration::{RetentionChange, check};
 use fieldvitals_server::limits::{KEEP_DAYS_MAX, KEEP_VIEWS_DAYS_MIN};
@@ -23,8 +24,14 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Show the retention.
-    Show(Common),
+    /// Show the retention: that of the server's options, if they are given here too, such as by its --config; else that of
+    /// the store.
+    Show {
+        #[command(flatten)]
+        keep: Keep,
+        #[command(flatten)]
+        common: Common,
+    },
     /// Set the retention of all servers of the store; what is left out stays as it is. They remove what is older within a
     /// minute, and it does not come back.
     Set {
@@ -92,7 +99,13 @@ async fn of_store(store: &dyn Store) -> anyhow::Result<Shown> {
 
 /// Refuses a change that removes data, unless it was asked for.
 fn confirm(before: Retention, change: RetentionChange, yes: bool) -> anyhow::Result<()> {
-    let after = check::retention(change.of(before)).map_err(anyhow::Error::msg)?;
+    // The check names the fields of the API.
+    let with_options = |error: String| {
+        ["views", "hours", "rollups"].iter().fold(error, |error, name| {
+            error.replace(&format!("`{name}_days`"), &format!("--{name}-days"))
+        })
+    };
+    let after = check::retention(change.of(before)).map_err(|error| anyhow!(with_options(error)))?;
     let lost: Vec<String> = [
         ("page views", before.raw_days, after.raw_days),
         ("hourly rollups", before.hourly_days, after.hourly_days),
@@ -112,10 +125,11 @@ fn confirm(before: Retention, change: RetentionChange, yes: bool) -> anyhow::Res
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let (shown, json) = match args.command {
-        Command::Show(common) => {
-            let shown = match common.remote.remote(&common.store)? {
-                Some(remote) => remote.retention().await?,
-                None => common.store.with(of_store).await?,
+        Command::Show { keep, common } => {
+            let shown = match (common.remote.remote(&common.store)?, keep.retention()?) {
+                (Some(remote), _) => remote.retention().await?,
+                (None, Some(options)) => Shown::new("options", options),
+                (None, None) => common.store.with(of_store).await?,
             };
             (shown, common.json)
         }
@@ -182,7 +196,11 @@ mod tests {
              --yes to do it"
         );
         let turned = RetentionChange { views_days: Some(500), ..RetentionChange::default() };
-        assert!(confirm(before, turned, true).unwrap_err().to_string().contains("`rollups_days` is 400"));
+        let error = confirm(before, turned, true).unwrap_err().to_string();
+        assert!(
+            error.starts_with("--rollups-days is 400, less than --views-days (500) or --hours-days (14): "),
+            "{error}"
+        );
     }
 
     #[test]
