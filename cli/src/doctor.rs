@@ -125,7 +125,9 @@ fn configuration(file: &Path) -> Finding {
         Ok(()) => Finding::ok(CHECK, format!("`serve` takes {name} and the files that it names")),
         Err(Refused::Unset(variable)) => Finding::warning(
             CHECK,
-            format!("the file of channels that {name} names was read up to {variable}, which is not set here"),
+            format!(
+                "the file of channels that {name} names was read up to {variable}, which is not set here"
+            ),
             format!(
                 "Set {variable} for this command as for `serve`, such as from the file of its secrets, to check the rest."
             ),
@@ -204,7 +206,9 @@ mod tests {
         let [config, alerts] = ["fieldvitals.toml", "alerts.toml"].map(|name| folder.path().join(name));
         std::fs::write(&config, format!("alerts = {alerts:?}\n")).unwrap();
         let channel = |secret: &str| {
-            format!("[[channel]]\nname = \"a\"\nkind = \"webhook\"\nurl = \"https://a.example/\"\nsecret = {secret}\n")
+            format!(
+                "[[channel]]\nname = \"a\"\nkind = \"webhook\"\nurl = \"https://a.example/\"\nsecret = {secret}\n"
+            )
         };
         for (secret, level) in [
             ("\"s\"", Level::Ok),

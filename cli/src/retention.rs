@@ -101,9 +101,9 @@ async fn of_store(store: &dyn Store) -> anyhow::Result<Shown> {
 fn confirm(before: Retention, change: RetentionChange, yes: bool) -> anyhow::Result<()> {
     // The check names the fields of the API.
     let with_options = |error: String| {
-        ["views", "hours", "rollups"].iter().fold(error, |error, name| {
-            error.replace(&format!("`{name}_days`"), &format!("--{name}-days"))
-        })
+        ["views", "hours", "rollups"]
+            .iter()
+            .fold(error, |error, name| error.replace(&format!("`{name}_days`"), &format!("--{name}-days")))
     };
     let after = check::retention(change.of(before)).map_err(|error| anyhow!(with_options(error)))?;
     let lost: Vec<String> = [

@@ -140,7 +140,10 @@ mod tests {
         fs::create_dir(folder.path().join("monday")).unwrap();
         fs::write(folder.path().join("monday/vitals.dump"), "").unwrap();
         assert!(newest_ms(folder.path(), true) > Some(CREATED_MS - 365 * 86_400_000));
-        assert_eq!(newest_ms(folder.path(), true), newest_ms(&folder.path().join("monday/vitals.dump"), true));
+        assert_eq!(
+            newest_ms(folder.path(), true),
+            newest_ms(&folder.path().join("monday/vitals.dump"), true)
+        );
     }
 
     #[test]

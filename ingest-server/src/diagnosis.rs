@@ -273,7 +273,11 @@ mod tests {
         assert_eq!((spool_alone.level, spool_alone.found.as_str()), (Level::Warning, expected));
         let dump = folder.path().join("vitals.dump");
         std::fs::write(&dump, "").unwrap();
-        assert_eq!(on_postgres(Some(&dump)).backups(now_ms).level, Level::Ok, "newer than the clock of this case");
+        assert_eq!(
+            on_postgres(Some(&dump)).backups(now_ms).level,
+            Level::Ok,
+            "newer than the clock of this case"
+        );
         assert_eq!(deployment(Some(Path::new("/nowhere"))).backups(now_ms).level, Level::Problem);
     }
 }

@@ -128,8 +128,7 @@ impl Digests {
         if channels.is_empty() {
             return;
         }
-        let mut watched =
-            Watched { clock: Clock::new(Instant::now(), (self.now_ms)()), is_compared: false };
+        let mut watched = Watched { clock: Clock::new(Instant::now(), (self.now_ms)()), is_compared: false };
         let mut is_away = false;
         // The channels that are delivered to.
         let mut busy: Vec<String> = Vec::new();

@@ -202,7 +202,10 @@ mod tests {
         let answer = json!({ "site": "shop", "version": 3, "judged": null, "budgets": [silent, few] });
         let text = states(&serde_json::from_value(answer).unwrap(), TERMINAL);
         assert!(text.lines().all(|line| line.width() <= 80), "{text}");
-        assert!(text.contains("kept, no data") && text.contains("no page view since 2026-11-21 14:30"), "{text}");
+        assert!(
+            text.contains("kept, no data") && text.contains("no page view since 2026-11-21 14:30"),
+            "{text}"
+        );
         assert!(text.contains("decided 2026-11-21 14:30; 3 page views since 2026-11-28 14:30"), "{text}");
         let none = json!({ "site": "shop", "version": null, "judged": null, "budgets": [] });
         let text = states(&serde_json::from_value(none).unwrap(), TERMINAL);

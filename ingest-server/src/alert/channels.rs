@@ -201,9 +201,8 @@ impl Text {
     fn read(&self, key: &str, variable: Variable<'_>) -> Result<String, String> {
         let text = match self {
             Self::Here(text) => text.clone(),
-            Self::Env { env } => variable(env).ok_or_else(|| {
-                format!("`{key}`: the environment variable {env} is not set, or not UTF-8")
-            })?,
+            Self::Env { env } => variable(env)
+                .ok_or_else(|| format!("`{key}`: the environment variable {env} is not set, or not UTF-8"))?,
             Self::File { file } => std::fs::read_to_string(file)
                 .map_err(|error| format!("`{key}`: {file} cannot be read: {error}"))?,
         };

@@ -96,7 +96,10 @@ impl DigestReport {
         let all = [
             Section::new("", first.chain(metrics)),
             Section::new("Pages that changed most", routes),
-            Section::new("Releases", self.releases.iter().map(release_line).chain(more(self.releases_more, ""))),
+            Section::new(
+                "Releases",
+                self.releases.iter().map(release_line).chain(more(self.releases_more, "")),
+            ),
             Section::new("Budgets", budget_lines(&self.budgets)),
             Section::new("Advice", steps),
             Section { heading: "Dashboard", lines: links.collect() },

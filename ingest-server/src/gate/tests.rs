@@ -1,7 +1,7 @@
 //! Tests that rollups count a large gate as page views do.
 
-use super::{Question, not_evaluated};
 use super::counts::{Counter, Counts};
+use super::{Question, not_evaluated};
 use crate::report::Range;
 use fieldvitals_store::conformance::{DAY0_MS, load, site, update};
 use fieldvitals_store::limits::SORT_VIEWS_MAX;

@@ -196,7 +196,8 @@ impl Reader<'_> {
             return;
         }
         let (line, what) = (self.line(name), format!("host {}", clean(&host)));
-        let why = "routes have no host, so the limits of its pages bound the page views of all origins".to_owned();
+        let why =
+            "routes have no host, so the limits of its pages bound the page views of all origins".to_owned();
         self.file.not_evaluated.push(NotEvaluated { line, what, why, host: Some(host) });
     }
 

@@ -320,8 +320,8 @@ fn place_of(cursor: u64) -> Option<(Grain, i64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use fieldvitals_store::rollup::{DAY_MS, HOUR_MS};
     use fieldvitals_server::open_store;
+    use fieldvitals_store::rollup::{DAY_MS, HOUR_MS};
     use fieldvitals_store::{Context, NewSite, Source, Weight};
     use vitals::metric::{Metric, Value, Values};
     use vitals::view::ViewId;
@@ -350,8 +350,7 @@ mod tests {
         let shop = source.site_add(site).await.unwrap();
         source.digests_plan(shop.id, 20_400, 5, &["hook".to_owned(), "mail".to_owned()]).await.unwrap();
         let planned = source.digests(shop.id).await.unwrap();
-        let sent =
-            Digest { attempts: 1, due_ms: None, sent_ms: Some(9), error: None, ..planned[0].clone() };
+        let sent = Digest { attempts: 1, due_ms: None, sent_ms: Some(9), error: None, ..planned[0].clone() };
         let failed =
             Digest { attempts: 2, due_ms: Some(70), error: Some("503".to_owned()), ..planned[1].clone() };
         assert!(source.digest_tried(&planned[0], &sent).await.unwrap());

@@ -17,7 +17,8 @@ const BUDGET_FILE: &str = "budgetFile";
 const ENTRY: &str = r#"a list of objects such as {"matchingUrlPattern": ".*", "assertions": {}}"#;
 
 /// What `assertions` have.
-const ASSERTION: &str = r#""off", or such as "largest-contentful-paint": ["error", {"maxNumericValue": 2500}]"#;
+const ASSERTION: &str =
+    r#""off", or such as "largest-contentful-paint": ["error", {"maxNumericValue": 2500}]"#;
 
 /// Finds the assertions of a configuration.
 pub(super) fn assertions(json: &Json) -> Option<&Map<String, Json>> {
@@ -40,7 +41,11 @@ pub(super) fn read(assert: &Map<String, Json>, reader: &mut Reader<'_>) -> Read 
             };
             for (place, one) in (1_usize..).zip(entries) {
                 let Some(one) = one.as_object() else {
-                    return wrong(line, format!("entry {place} of `assertMatrix`, which is no object"), ENTRY);
+                    return wrong(
+                        line,
+                        format!("entry {place} of `assertMatrix`, which is no object"),
+                        ENTRY,
+                    );
                 };
                 if let Some(pattern) = one.get("matchingUrlPattern").and_then(Json::as_str) {
                     reader.enter(pattern);

@@ -32,11 +32,7 @@ pub(super) fn read(entries: &[Json], reader: &mut Reader<'_>) -> Read {
         };
         if let Some(key) = entry.keys().find(|key| !known.contains(&key.as_str())) {
             let found = format!("a budget.json of Lighthouse with the unknown key `{}`", clean(key));
-            return wrong(
-                reader.line(key),
-                found,
-                "path, options, timings, resourceSizes or resourceCounts",
-            );
+            return wrong(reader.line(key), found, "path, options, timings, resourceSizes or resourceCounts");
         }
         let expected = "a path that begins with `/`, with at most one `*`, and `$` only at its end";
         let path = match entry.get("path") {
@@ -61,11 +57,7 @@ pub(super) fn read(entries: &[Json], reader: &mut Reader<'_>) -> Read {
                 (timing.get("metric").and_then(Json::as_str), timing.get("budget").and_then(Json::as_f64));
             let (Some(name), Some(max)) = (name, max) else {
                 let found = "a timing without `metric` and `budget`".to_owned();
-                return wrong(
-                    reader.line("timings"),
-                    found,
-                    r#"{"metric": "interactive", "budget": 5000}"#,
-                );
+                return wrong(reader.line("timings"), found, r#"{"metric": "interactive", "budget": 5000}"#);
             };
             match alias::metric(name) {
                 Some(metric) => {
