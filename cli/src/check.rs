@@ -204,6 +204,7 @@ async fn of_field(args: &Args, source: Option<budget_file::Source>) -> Result<Me
         period: &args.period,
         looks: if args.wait.is_some() { Looks::Many } else { args.looks.unwrap_or_default() },
         record: args.record,
+        name: &file,
         file: &text,
         budgets: parsed.budgets.len(),
     };

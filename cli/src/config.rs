@@ -12,6 +12,7 @@ use clap::builder::ArgPredicate;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Args as _, Command, Parser};
 use file::ConfigFile;
+use std::cell::RefCell;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -171,11 +172,20 @@ fn with_default(arg: Arg, file: &ConfigFile) -> Arg {
     }
 }
 
+/// Why `serve` would not take a configuration file.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// A mistake.
+    Wrong(String),
+    /// A variable of the file of channels is not set for this command. It may be set for `serve`.
+    Unset(String),
+}
+
 /// Checks whether `serve` would take a configuration file, and the files that it names.
 ///
 /// # Errors
-/// The message names the mistake.
-pub(crate) fn check_serve(file: &Path) -> Result<(), String> {
+/// The first reason why it would not.
+pub(crate) fn check_serve(file: &Path) -> Result<(), Refused> {
     #[derive(Debug, Parser)]
     struct Line {
         #[command(flatten)]
@@ -183,10 +193,23 @@ pub(crate) fn check_serve(file: &Path) -> Result<(), String> {
     }
     let args = [OsString::from("serve"), format!("--{CONFIG}").into(), file.into()];
     let (line, _) = parse_from::<Line>(args).map_err(|wrong| match wrong {
-        Wrong::File(message) => message,
-        Wrong::Line(error) => error.to_string(),
+        Wrong::File(message) => Refused::Wrong(message),
+        Wrong::Line(error) => Refused::Wrong(error.to_string()),
     })?;
-    line.serve.check().map(drop).map_err(|error| format!("{error:#}"))
+    let unset: RefCell<Option<String>> = RefCell::default();
+    let variable = |name: &str| {
+        let value = std::env::var(name).ok();
+        if value.is_none() {
+            unset.replace(Some(name.to_owned()));
+        }
+        value
+    };
+    let checked = line.serve.check_with(&variable).map(drop);
+    // Reading ends at the first variable that is not set, so that is the reason.
+    checked.map_err(|error| match unset.take() {
+        Some(name) => Refused::Unset(name),
+        None => Refused::Wrong(format!("{error:#}")),
+    })
 }
 
 /// Runs `fieldvitals config`.

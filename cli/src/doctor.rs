@@ -12,7 +12,7 @@ mod policy;
 mod server;
 
 use crate::client::{Client, ServerArgs, server_url};
-use crate::config::check_serve;
+use crate::config::{Refused, check_serve};
 use crate::output::{Ink, Terminal, plain, print};
 use crate::progress::count;
 use crate::store_args::StoreArgs;
@@ -123,7 +123,16 @@ fn configuration(file: &Path) -> Finding {
     let name = file.display();
     match check_serve(file) {
         Ok(()) => Finding::ok(CHECK, format!("`serve` takes {name} and the files that it names")),
-        Err(mistake) => Finding::problem(
+        Err(Refused::Unset(variable)) => Finding::warning(
+            CHECK,
+            format!(
+                "the file of channels that {name} names was read up to {variable}, which is not set here"
+            ),
+            format!(
+                "Set {variable} for this command as for `serve`, such as from the file of its secrets, to check the rest."
+            ),
+        ),
+        Err(Refused::Wrong(mistake)) => Finding::problem(
             CHECK,
             format!("`serve` does not start with {name}: {mistake}"),
             format!("`fieldvitals config show --config {name}` checks it again."),
@@ -189,6 +198,30 @@ mod tests {
         assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
         let colored = to_text(&findings[..1], Terminal { color: true, columns: None });
         assert!(colored.starts_with("\u{1b}[32mok     \u{1b}[0m  store.open"), "{colored:?}");
+    }
+
+    #[test]
+    fn secret_that_only_the_server_has_is_no_problem() {
+        let folder = tempfile::tempdir().unwrap();
+        let [config, alerts] = ["fieldvitals.toml", "alerts.toml"].map(|name| folder.path().join(name));
+        std::fs::write(&config, format!("alerts = {alerts:?}\n")).unwrap();
+        let channel = |secret: &str| {
+            format!(
+                "[[channel]]\nname = \"a\"\nkind = \"webhook\"\nurl = \"https://a.example/\"\nsecret = {secret}\n"
+            )
+        };
+        for (secret, level) in [
+            ("\"s\"", Level::Ok),
+            ("{ env = \"FIELDVITALS_NOT_SET\" }", Level::Warning),
+            ("{ file = \"/nowhere\" }", Level::Problem),
+            ("7", Level::Problem),
+        ] {
+            std::fs::write(&alerts, channel(secret)).unwrap();
+            let finding = configuration(&config);
+            assert_eq!(finding.level, level, "{secret}: {finding:?}");
+            let is_named = finding.found.contains("FIELDVITALS_NOT_SET");
+            assert_eq!(is_named, level == Level::Warning, "{finding:?}");
+        }
     }
 
     #[test]

@@ -47,6 +47,15 @@ impl Failure {
     pub(crate) fn unreachable(message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self { exit: Exit::Unreachable, message: message.into(), hint: hint.into() }
     }
+
+    /// Names the file of a line: `line 7: …` of a server becomes `budgets.toml:7: …`.
+    pub(crate) fn in_file(mut self, name: &str) -> Self {
+        let placed = self.message.strip_prefix("line ").and_then(|rest| rest.split_once(": "));
+        if let Some((line, fault)) = placed.filter(|(line, _)| line.parse::<usize>().is_ok()) {
+            self.message = format!("{name}:{line}: {fault}");
+        }
+        self
+    }
 }
 
 /// The output of a command.
@@ -84,5 +93,21 @@ pub(crate) fn print_error(message: &str, hint: &str) {
     eprint!("{}", terminal.labeled("error: ", message));
     if !hint.is_empty() {
         eprint!("{}", terminal.wrap("  ", hint));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn line_of_a_server_gets_the_name_of_the_file() {
+        for (message, expected) in [
+            ("line 7: no release: name it", "budgets.toml:7: no release: name it"),
+            ("line of business: 7", "line of business: 7"),
+            ("the site is gone", "the site is gone"),
+        ] {
+            assert_eq!(Failure::usage(message, "").in_file("budgets.toml").message, expected);
+        }
     }
 }

@@ -3,6 +3,7 @@
 use crate::client::RemoteArgs;
 use crate::names::as_options;
 use crate::progress::count;
+use crate::serve::Keep;
 use crate::site::{here, print, print_text};
 use crate::store_args::StoreArgs;
 use anyhow::{anyhow, ensure};
@@ -24,8 +25,14 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Show the retention.
-    Show(Common),
+    /// Show the retention: that of the server's options, if they are given here too, such as by its --config; else that of
+    /// the store.
+    Show {
+        #[command(flatten)]
+        keep: Keep,
+        #[command(flatten)]
+        common: Common,
+    },
     /// Set the retention of all servers of the store; what is left out stays as it is. They remove what is older within a
     /// minute, and it does not come back.
     Set {
@@ -115,10 +122,11 @@ fn confirm(before: Retention, change: RetentionChange, yes: bool) -> anyhow::Res
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let (shown, json) = match args.command {
-        Command::Show(common) => {
-            let shown = match common.remote.remote(&common.store)? {
-                Some(remote) => remote.retention().await?,
-                None => common.store.with(of_store).await?,
+        Command::Show { keep, common } => {
+            let shown = match (common.remote.remote(&common.store)?, keep.retention()?) {
+                (Some(remote), _) => remote.retention().await?,
+                (None, Some(options)) => Shown::new("options", options),
+                (None, None) => common.store.with(of_store).await?,
             };
             (shown, common.json)
         }
@@ -185,7 +193,11 @@ mod tests {
              --yes to do it"
         );
         let turned = RetentionChange { views_days: Some(500), ..RetentionChange::default() };
-        assert!(confirm(before, turned, true).unwrap_err().to_string().contains("--rollups-days is 400"));
+        let error = confirm(before, turned, true).unwrap_err().to_string();
+        assert!(
+            error.starts_with("--rollups-days is 400, less than --views-days (500) or --hours-days (14): "),
+            "{error}"
+        );
     }
 
     #[test]

@@ -186,7 +186,7 @@ enum Bots {
 /// Retention, in days. Any of these options keeps this server from following `fieldvitals retention set`; the others then
 /// have their defaults. A shorter retention takes effect within a minute, and removed data do not come back.
 #[derive(Debug, clap::Args)]
-struct Keep {
+pub(crate) struct Keep {
     /// Days to keep page views. Gates, queries with several filters and queries of exact times read page views. 30, unless
     /// `fieldvitals retention set` says otherwise.
     #[arg(long = "keep-views-days", env = "FIELDVITALS_KEEP_VIEWS_DAYS", value_name = "N",
@@ -207,7 +207,7 @@ fn days(least: u32) -> clap::builder::RangedI64ValueParser<u32> {
 
 impl Keep {
     /// Returns the retention of the options; `None` if there is none of them.
-    fn retention(&self) -> anyhow::Result<Option<Retention>> {
+    pub(crate) fn retention(&self) -> anyhow::Result<Option<Retention>> {
         let change =
             RetentionChange { views_days: self.views, hours_days: self.hours, rollups_days: self.rollups };
         if change == RetentionChange::default() {
@@ -248,6 +248,14 @@ impl Args {
     /// # Errors
     /// If options contradict each other, or a file has a mistake.
     pub(crate) fn check(&self) -> anyhow::Result<Checked> {
+        self.check_with(&|name| std::env::var(name).ok())
+    }
+
+    /// Checks options, with the environment variables of the file of channels from `variable`.
+    ///
+    /// # Errors
+    /// As [`Self::check`].
+    pub(crate) fn check_with(&self, variable: &dyn Fn(&str) -> Option<String>) -> anyhow::Result<Checked> {
         let retention = self.keep.retention()?;
         self.store.check()?;
         self.monitoring.check()?;
@@ -260,7 +268,7 @@ impl Args {
             retention,
             tls: self.tls.open()?,
             first_token: first_token()?,
-            alerts: channels(self.alerts.as_deref())?,
+            alerts: channels(self.alerts.as_deref(), variable)?,
             crux: self.crux.source()?,
         })
     }
@@ -359,10 +367,10 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
 }
 
 /// Reads the channels of alerts; none without a file.
-fn channels(file: Option<&Path>) -> anyhow::Result<Channels> {
+fn channels(file: Option<&Path>, variable: &dyn Fn(&str) -> Option<String>) -> anyhow::Result<Channels> {
     file.map_or_else(
         || Ok(Channels::default()),
-        |file| Channels::read(file).map_err(|error| anyhow!("--alerts: {error}")),
+        |file| Channels::read_with(file, variable).map_err(|error| anyhow!("--alerts: {error}")),
     )
 }
 

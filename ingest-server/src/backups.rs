@@ -67,8 +67,8 @@ impl LastBackup {
 ///
 /// A backup of `fieldvitals backup` is as old as its description says, because a copy to another disk has new times of
 /// its files. Other files, such as dumps of Postgres, are as old as their last modification. Unfinished backups do not
-/// count.
-pub(crate) fn newest_ms(place: &Path) -> Option<i64> {
+/// count; with `has_store` false, neither do those of `fieldvitals backup`, because beside Postgres they hold the spool alone.
+pub(crate) fn newest_ms(place: &Path, has_store: bool) -> Option<i64> {
     let mut newest = None;
     // The place itself may be a link.
     let mut left: Vec<PathBuf> = vec![place.canonicalize().unwrap_or_else(|_| place.to_owned())];
@@ -81,7 +81,7 @@ pub(crate) fn newest_ms(place: &Path) -> Option<i64> {
             newest = newest.max(modified_ms(&metadata));
         } else if path.join(MANIFEST).exists() {
             // A damaged description has no age, and its files are no backup.
-            newest = newest.max(described_ms(&path.join(MANIFEST)).ok());
+            newest = newest.max(described_ms(&path.join(MANIFEST)).ok().filter(|_| has_store));
         } else {
             let entries = std::fs::read_dir(&path).into_iter().flatten();
             left.extend(entries.filter_map(|entry| Some(entry.ok()?.path())));
@@ -135,12 +135,15 @@ mod tests {
     #[test]
     fn newest_backup_is_found_in_folders() {
         let folder = tempfile::tempdir().unwrap();
-        assert_eq!(newest_ms(folder.path()), None);
-        assert_eq!(newest_ms(&folder.path().join("none")), None);
+        assert_eq!(newest_ms(folder.path(), true), None);
+        assert_eq!(newest_ms(&folder.path().join("none"), true), None);
         fs::create_dir(folder.path().join("monday")).unwrap();
         fs::write(folder.path().join("monday/vitals.dump"), "").unwrap();
-        assert!(newest_ms(folder.path()) > Some(CREATED_MS - 365 * 86_400_000));
-        assert_eq!(newest_ms(folder.path()), newest_ms(&folder.path().join("monday/vitals.dump")));
+        assert!(newest_ms(folder.path(), true) > Some(CREATED_MS - 365 * 86_400_000));
+        assert_eq!(
+            newest_ms(folder.path(), true),
+            newest_ms(&folder.path().join("monday/vitals.dump"), true)
+        );
     }
 
     #[test]
@@ -154,10 +157,13 @@ mod tests {
         };
         backup("cut.part", &format!("{{\"created\": \"{}\"}}", time_text(2 * CREATED_MS)));
         backup("damaged", "{");
-        assert_eq!(newest_ms(folder.path()), None);
+        assert_eq!(newest_ms(folder.path(), true), None);
         backup("old", &format!("{{\"created\": \"{}\"}}", time_text(1_000)));
         backup("new", &format!("{{\"created\": \"{}\"}}", time_text(CREATED_MS)));
-        assert_eq!(newest_ms(folder.path()), Some(CREATED_MS));
-        assert_eq!(newest_ms(&folder.path().join("old")), Some(1_000));
+        assert_eq!(newest_ms(folder.path(), true), Some(CREATED_MS));
+        assert_eq!(newest_ms(&folder.path().join("old"), true), Some(1_000));
+        assert_eq!(newest_ms(folder.path(), false), None, "beside Postgres, these are backups of the spool");
+        fs::write(folder.path().join("vitals.dump"), "").unwrap();
+        assert!(newest_ms(folder.path(), false).is_some());
     }
 }

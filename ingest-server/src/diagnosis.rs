@@ -111,10 +111,15 @@ impl Deployment<'_> {
     fn backups(&self, now_ms: i64) -> Finding {
         const CHECK: &str = "backups";
         if let Some(place) = self.backups {
-            return match backups::newest_ms(place) {
+            return match backups::newest_ms(place, !self.is_postgres()) {
                 Some(newest_ms) => judge_backup(hours(newest_ms, now_ms), |age| {
                     format!("the newest backup in {} is {age}", place.display())
                 }),
+                None if self.is_postgres() => Finding::problem(
+                    CHECK,
+                    format!("there is no dump of the database at {}", place.display()),
+                    "A `fieldvitals backup` beside Postgres holds the spool alone. Dump the database too (docs/backup.md).",
+                ),
                 None => Finding::problem(
                     CHECK,
                     format!("there is no whole backup at {}", place.display()),
@@ -128,11 +133,22 @@ impl Deployment<'_> {
             Ok(dated.transpose()?)
         });
         match last {
-            Ok(Some((folder, ms))) => judge_backup(hours(ms, now_ms), |age| {
-                let spool = if self.is_postgres() { " of the spool" } else { "" };
+            Ok(Some((folder, ms))) => {
                 let gone = if folder.exists() { "" } else { ", and is no longer there" };
-                format!("the last backup{spool} is {age}, in {}{gone}", folder.display())
-            }),
+                let place = format!("in {}{gone}", folder.display());
+                if self.is_postgres() {
+                    return Finding::warning(
+                        CHECK,
+                        format!(
+                            "no backup of the database is known; that of the spool is {} h old, {place}",
+                            hours(ms, now_ms)
+                        ),
+                        "Name the folder or file of its dumps with --backups, so that their age is checked \
+                         (docs/backup.md).",
+                    );
+                }
+                judge_backup(hours(ms, now_ms), |age| format!("the last backup is {age}, {place}"))
+            }
             Ok(None) => Finding::warning(
                 CHECK,
                 "no `fieldvitals backup` of this folder is known",
@@ -237,6 +253,10 @@ mod tests {
             spool_bytes: 1,
             backups,
         };
+        let on_postgres = |backups| Deployment {
+            database_url: Some("postgres://vitals@127.0.0.1/vitals"),
+            ..deployment(backups)
+        };
         let now_ms = 100 * HOUR_MS;
         let judge = |hours| {
             LastBackup::new(now_ms - hours * HOUR_MS, "/gone".into()).write(folder.path()).unwrap();
@@ -247,6 +267,17 @@ mod tests {
         assert_eq!(fresh.level, Level::Ok);
         assert_eq!(fresh.found, "the last backup is 36 h old, in /gone, and is no longer there");
         assert_eq!(judge(37).level, Level::Warning);
+        judge(1);
+        let spool_alone = on_postgres(None).backups(now_ms);
+        let expected = "no backup of the database is known; that of the spool is 1 h old, in /gone, and is no longer there";
+        assert_eq!((spool_alone.level, spool_alone.found.as_str()), (Level::Warning, expected));
+        let dump = folder.path().join("vitals.dump");
+        std::fs::write(&dump, "").unwrap();
+        assert_eq!(
+            on_postgres(Some(&dump)).backups(now_ms).level,
+            Level::Ok,
+            "newer than the clock of this case"
+        );
         assert_eq!(deployment(Some(Path::new("/nowhere"))).backups(now_ms).level, Level::Problem);
     }
 }

@@ -9,6 +9,9 @@
 //! server claims a digest in the store before it sends it, and records the outcome after. Of several servers one gets the
 //! claim. A server that is killed between the two leaves a digest that nobody repeats: a crash repeats no digest, only a
 //! receiver that does not answer in time may get one again.
+//!
+//! Each channel is delivered to on its own, so a receiver that hangs delays its own digests only. Nothing is sent by a clock
+//! that is not trusted, because the digest of a wrong week takes the place of the right one.
 
 mod number;
 mod report;
@@ -19,29 +22,38 @@ pub use report::{DigestLinks, DigestReport, PreviousWeek, WeekBudgets, WeekRelea
 pub use week::Week;
 
 use crate::alert::{Channel, Outbox, pause_ms};
-use crate::clock::now_ms;
+use crate::clock::{Clock, Jump, now_ms};
 use crate::closed_days::{ClosedDays, Reader};
 use crate::directory::Directory;
 use crate::limits;
+use crate::report::time_text;
+use crate::retention::Keeping;
+use fieldvitals_store::rollup::DAY_MS;
 use fieldvitals_store::{Digest, Site, SiteId, Store, StoreError};
 use futures_util::StreamExt as _;
-use futures_util::future::join_all;
-use futures_util::stream;
+use futures_util::stream::{self, FuturesUnordered};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
+use tokio::time::MissedTickBehavior;
 
 /// The name of the lease.
 const TASK: &str = "weekly digests";
-/// The lease, in milliseconds: longer than a site takes, for which it is renewed.
+/// The lease, in milliseconds: longer than a delivery takes, for which it is renewed.
 const LEASE_MS: i64 = 120_000;
 /// Pause between looks for due digests.
 const LOOK: Duration = Duration::from_secs(5);
 /// Attempts to record the outcome of a delivery: a minute. A digest whose failure is not recorded is not repeated.
 const RECORD_ATTEMPTS: u32 = 12;
+/// The longest wait for the page views of a site that lie in the spool, in milliseconds, from when its digest is due. A site
+/// that the store refuses may stay so.
+const BACKLOG_WAIT_MS: i64 = DAY_MS;
 /// The error of a digest that is being delivered. It stays if the server ends meanwhile.
 const UNDER_WAY: &str = "the delivery has begun; if the server ended meanwhile, it is not repeated";
+
+/// Whether page views of a site may wait in the spool.
+type IsBehind = Box<dyn Fn(SiteId) -> bool + Send + Sync>;
 
 /// Sends weekly digests.
 pub struct Digests {
@@ -49,14 +61,25 @@ pub struct Digests {
     directory: Arc<Directory>,
     days: Arc<ClosedDays>,
     outbox: Arc<Outbox>,
+    keeping: Arc<Keeping>,
+    is_behind: IsBehind,
     holder: [u8; 16],
+    now_ms: fn() -> i64,
+    /// Turns to read a digest from the store.
+    reading: Semaphore,
     /// The last week that this server planned for each site.
     planned: Mutex<HashMap<SiteId, i32>>,
     /// Whether the server stops.
     stopping: watch::Sender<bool>,
 }
 
-/// The time of a round, which may take many minutes: the time of its begin, and what has passed since.
+/// The clock, and whether it was compared with the data at the start.
+struct Watched {
+    clock: Clock,
+    is_compared: bool,
+}
+
+/// The time of a look, whose deliveries may take many minutes: the time of its begin, and what has passed since.
 #[derive(Clone, Copy)]
 struct Moment {
     at_ms: i64,
@@ -80,30 +103,69 @@ impl Digests {
         (store, directory): (Arc<dyn Store>, Arc<Directory>),
         days: Arc<ClosedDays>,
         outbox: Arc<Outbox>,
+        (keeping, is_behind): (Arc<Keeping>, IsBehind),
         holder: [u8; 16],
     ) -> Self {
-        let stopping = watch::Sender::new(false);
-        Self { store, directory, days, outbox, holder, planned: Mutex::default(), stopping }
+        Self {
+            store,
+            directory,
+            days,
+            outbox,
+            keeping,
+            is_behind,
+            holder,
+            now_ms,
+            reading: Semaphore::new(limits::DIGESTS_READING_MAX),
+            planned: Mutex::default(),
+            stopping: watch::Sender::new(false),
+        }
     }
 
     /// Sends without end. Returns at once if no channel takes digests.
     pub async fn run(&self) {
         let channels = self.outbox.channels().all().iter().filter(|channel| channel.has_digest);
         let channels: Vec<String> = channels.map(|channel| channel.name.clone()).collect();
+        if channels.is_empty() {
+            return;
+        }
+        let mut watched = Watched { clock: Clock::new(Instant::now(), (self.now_ms)()), is_compared: false };
         let mut is_away = false;
-        while !channels.is_empty() {
-            let done = self.round(&channels, Moment::new(now_ms())).await;
+        // The channels that are delivered to.
+        let mut busy: Vec<String> = Vec::new();
+        let mut deliveries = FuturesUnordered::new();
+        let mut look = tokio::time::interval(LOOK);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut stopping = self.stopping.subscribe();
+        loop {
+            let done = tokio::select! {
+                () = stop_asked(&mut stopping) => break,
+                _ = look.tick() => {
+                    let free: Vec<String> =
+                        channels.iter().filter(|channel| !busy.contains(channel)).cloned().collect();
+                    let moment = Moment::new((self.now_ms)());
+                    match self.look(&mut watched, &free, moment).await {
+                        Ok(due) => {
+                            for (channel, digests) in due {
+                                busy.push(channel.clone());
+                                deliveries.push(self.deliver(channel, digests, moment));
+                            }
+                            Ok(())
+                        }
+                        Err(error) => Err(error),
+                    }
+                }
+                Some((channel, done)) = deliveries.next() => {
+                    busy.retain(|other| *other != channel);
+                    done
+                }
+            };
             match &done {
                 Err(error) if !is_away => tracing::warn!(%error, "weekly digests wait for the store"),
                 _ => {}
             }
             is_away = done.is_err();
-            let mut stopping = self.stopping.subscribe();
-            let stopped = stopping.wait_for(|&is_stopping| is_stopping);
-            if tokio::time::timeout(LOOK, stopped).await.is_ok() {
-                return;
-            }
         }
+        while deliveries.next().await.is_some() {}
     }
 
     /// Begins no delivery from now on. [`Self::run`] returns when those under way have ended: an orderly stop loses no
@@ -112,14 +174,56 @@ impl Digests {
         self.stopping.send_replace(true);
     }
 
-    async fn round(&self, channels: &[String], moment: Moment) -> Result<(), StoreError> {
-        let now_ms = moment.now_ms();
+    /// Returns the due digests of each of these channels; none by a clock that is not trusted.
+    async fn look(
+        &self,
+        watched: &mut Watched,
+        channels: &[String],
+        moment: Moment,
+    ) -> Result<BTreeMap<String, Vec<Digest>>, StoreError> {
+        if self.is_trusted(watched, moment).await? {
+            self.due(channels, moment.now_ms()).await
+        } else {
+            Ok(BTreeMap::new())
+        }
+    }
+
+    /// Whether the clock is trusted: it has not jumped forward in the last hour, and at the start it was not days ahead of
+    /// the last maintenance.
+    async fn is_trusted(&self, watched: &mut Watched, moment: Moment) -> Result<bool, StoreError> {
+        let Watched { clock, is_compared } = watched;
+        if let Some(Jump::Forward(by_ms)) = clock.look(moment.at, moment.at_ms) {
+            tracing::warn!(by_ms, "the clock jumped forward; no weekly digest is sent for an hour");
+        }
+        if !*is_compared {
+            self.keeping.read(self.store.as_ref()).await?;
+            let edges = self.store.retention_edges().await?;
+            let days = edges.leap_days(moment.at_ms, self.keeping.current().0);
+            if days > limits::CLOCK_LEAP_DAYS_MAX {
+                tracing::warn!(
+                    days,
+                    clock = time_text(moment.at_ms),
+                    "the last maintenance is so many days ago, or the clock is wrong: no weekly digest is sent for an hour"
+                );
+                clock.doubt(moment.at);
+            }
+            *is_compared = true;
+        }
+        Ok(clock.is_trusted())
+    }
+
+    /// Plans the digests of a new week, and returns the due ones of each of these channels.
+    async fn due(
+        &self,
+        channels: &[String],
+        now_ms: i64,
+    ) -> Result<BTreeMap<String, Vec<Digest>>, StoreError> {
+        let mut due: BTreeMap<String, Vec<Digest>> = BTreeMap::new();
         let directory = self.directory.current();
-        let sites = directory.sites();
-        let new = self.unplanned(sites, now_ms);
+        let new = self.unplanned(directory.sites(), now_ms);
         let is_idle = new.is_empty() && self.store.digests_due(now_ms, 1, channels).await?.is_empty();
         if is_idle || !self.has_lease(now_ms).await? {
-            return Ok(());
+            return Ok(due);
         }
         for (site, week) in new {
             let of_site: Vec<String> =
@@ -127,18 +231,26 @@ impl Digests {
             self.store.digests_plan(site.id, week.day(), week.due_ms, &of_site).await?;
             self.planned.lock().unwrap_or_else(PoisonError::into_inner).insert(site.id, week.day());
         }
-        let due = self.store.digests_due(now_ms, limits::DIGESTS_DUE_MAX, channels).await?;
-        let mut by_site: BTreeMap<i64, Vec<Digest>> = BTreeMap::new();
-        for digest in due {
-            by_site.entry(digest.site.0).or_default().push(digest);
+        for channel in channels {
+            let found = self
+                .store
+                .digests_due(now_ms, limits::DIGESTS_DUE_MAX, std::slice::from_ref(channel))
+                .await?;
+            let found: Vec<Digest> =
+                found.into_iter().filter(|digest| !self.waits(digest, directory.sites(), now_ms)).collect();
+            if !found.is_empty() {
+                due.insert(channel.clone(), found);
+            }
         }
-        let deliveries = by_site.into_iter().map(|(id, digests)| {
-            let site = sites.iter().find(|site| site.id.0 == id).cloned();
-            self.deliver(site, digests, moment)
-        });
-        let done: Vec<_> =
-            stream::iter(deliveries).buffer_unordered(limits::DIGESTS_READING_MAX).collect().await;
-        done.into_iter().collect()
+        Ok(due)
+    }
+
+    /// Whether a digest waits for page views of its week that lie in the spool.
+    fn waits(&self, digest: &Digest, sites: &[Arc<Site>], now_ms: i64) -> bool {
+        let site = sites.iter().find(|site| site.id == digest.site);
+        let week = site.and_then(|site| Week::of_day(digest.week, &site.timezone));
+        week.is_some_and(|week| now_ms.saturating_sub(week.due_ms) < BACKLOG_WAIT_MS)
+            && (self.is_behind)(digest.site)
     }
 
     async fn has_lease(&self, now_ms: i64) -> Result<bool, StoreError> {
@@ -158,33 +270,35 @@ impl Digests {
         sites.iter().filter_map(of).collect()
     }
 
-    /// Delivers the digests of a site.
+    /// Delivers the digests of a channel. Returns the channel.
     async fn deliver(
         &self,
-        site: Option<Arc<Site>>,
+        channel: String,
         digests: Vec<Digest>,
         moment: Moment,
-    ) -> Result<(), StoreError> {
+    ) -> (String, Result<(), StoreError>) {
+        let handled = digests.into_iter().map(|digest| self.handle(digest, moment));
+        let handled = stream::iter(handled).buffer_unordered(limits::NOTICES_SENDING_MAX as usize);
+        let done: Vec<Result<(), StoreError>> = handled.collect().await;
+        (channel, done.into_iter().collect())
+    }
+
+    /// Reads and sends a due digest.
+    async fn handle(&self, digest: Digest, moment: Moment) -> Result<(), StoreError> {
+        let turn = self.reading.acquire().await;
         if *self.stopping.borrow() || !self.has_lease(moment.now_ms()).await? {
             return Ok(());
         }
-        // The digests of a site are of one week, unless another server has planned the next one meanwhile.
-        let mut reports: HashMap<i32, Result<DigestReport, String>> = HashMap::new();
-        for digest in &digests {
-            if let Some(site) = &site
-                && !reports.contains_key(&digest.week)
-            {
-                reports.insert(digest.week, self.read(site, digest.week, moment.now_ms()).await);
-            }
+        let site = self.directory.current().sites().iter().find(|site| site.id == digest.site).cloned();
+        let report = match site {
+            Some(site) => self.read(&site, digest.week, moment.now_ms()).await,
+            None => Err("the site is gone".to_owned()),
+        };
+        drop(turn);
+        match report {
+            Ok(report) => self.send(&digest, &report, moment).await,
+            Err(error) => self.fail(&digest, &digest, error, moment.now_ms()).await,
         }
-        let sent = digests.iter().map(|digest| async {
-            let report = reports.get(&digest.week).cloned();
-            match report.unwrap_or_else(|| Err("the site is gone".to_owned())) {
-                Ok(report) => self.send(digest, &report, moment).await,
-                Err(error) => self.fail(digest, digest, error, moment.now_ms()).await,
-            }
-        });
-        join_all(sent).await.into_iter().collect()
     }
 
     async fn read(&self, site: &Site, day: i32, now_ms: i64) -> Result<DigestReport, String> {
@@ -285,6 +399,11 @@ impl Digests {
         let reader = Reader::new(store, days, version, now_ms);
         DigestReport::read(&reader, site, &week, link).await.map(Some)
     }
+}
+
+/// Waits until the server stops. A sender that is gone has stopped.
+async fn stop_asked(stopping: &mut watch::Receiver<bool>) {
+    let _ = stopping.wait_for(|&is_stopping| is_stopping).await;
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ pub use answer::{BaselineReport, BudgetReport, IncreaseReport};
 pub use release::{ReleaseVerdict, compare_releases};
 pub use standing::{Measured, Standing, exact_routes, filters_of, key_of, routes_of, standing, with_values};
 
-use crate::intake::lookup;
+use crate::intake::{lookup, origin};
 use crate::report::{PeriodReport, Range};
 use compared::Compared;
 use counts::{Counter, Counts};
@@ -61,7 +61,7 @@ pub struct GateReport {
     /// The tool whose format the budget file has; absent for TOML.
     tool: Option<&'static str>,
     budgets: Vec<BudgetReport>,
-    /// Limits in the file of another tool that page views cannot judge.
+    /// Limits in the file of another tool that page views cannot judge, and hosts in it that the site does not have.
     not_evaluated: Vec<NotEvaluatedReport>,
 }
 
@@ -99,10 +99,19 @@ pub struct NotEvaluatedReport {
     why: String,
 }
 
-impl From<&NotEvaluated> for NotEvaluatedReport {
-    fn from(limit: &NotEvaluated) -> Self {
-        Self { line: limit.line, what: limit.what.clone(), why: limit.why.clone() }
-    }
+/// Returns what is not evaluated of a file. A host that the site has needs no notice.
+#[must_use]
+pub fn not_evaluated(file: &BudgetFile, site: &Site) -> Vec<NotEvaluatedReport> {
+    let is_of_site = |host: &String| {
+        ["https", "http"].iter().any(|scheme| origin::allowed(&format!("{scheme}://{host}"), &site.origins))
+    };
+    let left = file.not_evaluated.iter().filter(|one| !one.host.as_ref().is_some_and(is_of_site));
+    left.map(|NotEvaluated { line, what, why, .. }| NotEvaluatedReport {
+        line: *line,
+        what: what.clone(),
+        why: why.clone(),
+    })
+    .collect()
 }
 
 /// The reason why budgets are not judged.
@@ -233,7 +242,7 @@ pub async fn check(
         verdict: verdict.name(),
         tool: file.tool,
         budgets: reports,
-        not_evaluated: file.not_evaluated.iter().map(NotEvaluatedReport::from).collect(),
+        not_evaluated: not_evaluated(file, site),
     })
 }
 

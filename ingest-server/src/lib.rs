@@ -512,6 +512,10 @@ impl Server {
             (Arc::clone(&store), Arc::clone(&directory)),
             Arc::clone(&closed_days),
             Arc::clone(&outbox),
+            (Arc::clone(&keeping), {
+                let spool = spool.clone();
+                Box::new(move |site| spool.is_behind(site))
+            }),
             holder,
         );
         let google_crux = config.crux.map(crux::GoogleCrux::new).transpose().map_err(ServeError::Crux)?;

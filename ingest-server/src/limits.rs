@@ -206,9 +206,9 @@ pub const NOTICE_RETRY_MS_MAX: i64 = 30 * 60_000;
 pub const NOTICE_ATTEMPTS_MAX: u32 = 60;
 /// Bytes of an answer to a notice that are kept to explain a failure.
 pub const NOTICE_ANSWER_BYTES_MAX: usize = 200;
-/// Weekly digests that are read from the store at once.
+/// Due digests of a channel that are taken up at once.
 pub const DIGESTS_DUE_MAX: u32 = 1_000;
-/// Sites whose digests are read and delivered at once.
+/// Digests that are composed from the store at once.
 pub const DIGESTS_READING_MAX: usize = 2;
 /// Time that an orderly stop leaves to deliveries of digests, in milliseconds: longer than a receiver may take.
 pub const DIGESTS_STOP_MS: u64 = 10_000;

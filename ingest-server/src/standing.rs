@@ -46,8 +46,6 @@ const RENEWAL: Duration = Duration::from_secs(5);
 const PAUSE_FACTOR: u32 = 9;
 /// Rounds of a new server before a site counts as silent, because its visitors must have had the time to come back.
 const SILENT_ROUNDS: u32 = 10;
-/// Age of the oldest waiting beacon from which the spool may hold page views of a silent site, in milliseconds.
-const BACKLOG_AGE_MS: i64 = 60_000;
 /// The longest time between two looks at a site whose data are unchanged: sequences end by time.
 const UNCHANGED_MAX: Duration = Duration::from_secs(3_600);
 /// The key of the alert about silence.
@@ -122,7 +120,7 @@ impl Watched {
             let from_ms = self.sequence.from_ms;
             self.decided = Some(Decided { at_ms: now_ms, from_ms, measured: look.report.counted() });
         }
-        self.sequence.look(look.verdict, now_ms, kept_days);
+        self.sequence.look((look.verdict, look.report.counted().n), now_ms, kept_days);
     }
 }
 
@@ -297,7 +295,7 @@ impl Watch {
     /// Finds whether a site is silent.
     async fn listen(&self, site: SiteId, state: &mut SiteState, now_ms: i64) -> Result<(), StoreError> {
         // After a start visitors need time to come back, and a backlog may have their page views.
-        if self.began.elapsed() < self.every * SILENT_ROUNDS || self.is_behind(site) {
+        if self.began.elapsed() < self.every * SILENT_ROUNDS || self.spool.is_behind(site) {
             return Ok(());
         }
         let end_ms = (now_ms.div_euclid(HOUR_MS) + 1) * HOUR_MS;
@@ -322,7 +320,7 @@ impl Watch {
 
     /// Finds worse releases and unusual hours.
     async fn compare(&self, site: &Site, state: &mut SiteState, now_ms: i64) -> Result<(), StoreError> {
-        if self.is_behind(site.id) {
+        if self.spool.is_behind(site.id) {
             return Ok(());
         }
         let store = self.store.as_ref();
@@ -343,11 +341,6 @@ impl Watch {
             conditions.retain(|condition| !condition.key.starts_with(season::KEY));
         }
         compared
-    }
-
-    /// Whether page views of a site may wait in the spool.
-    fn is_behind(&self, site: SiteId) -> bool {
-        self.spool.age_ms() > BACKLOG_AGE_MS || self.spool.held().iter().any(|held| held.site == site)
     }
 
     /// Opens and resolves alerts, so that they agree with the state.

@@ -52,6 +52,8 @@ pub struct NotEvaluated {
     pub what: String,
     /// The reason.
     pub why: String,
+    /// The host of a URL, if nothing but this host is not evaluated: routes have none. No fault on a site of this host.
+    pub host: Option<String>,
 }
 
 /// An error in a budget file. `Display` writes ``7:10: unknown metric `LCPP`, did you mean `LCP`?; expected …``, to be

@@ -204,13 +204,17 @@ impl Sample {
         } else {
             None
         };
-        let is_all = self.within >= self.n;
+        let undecided = match self.within {
+            0 => Reason::AllOver { n: self.n },
+            within if within >= self.n => Reason::AllWithin { n: self.n },
+            _ => Reason::TooClose,
+        };
         Evidence {
             p_fail: looks.p_fail(n, over, self.percent),
             p_pass: looks.p_pass(n, under, self.percent),
             unjudged,
             reasons: [Reason::Exceeded, Reason::Within],
-            undecided: if is_all { Reason::AllWithin { n: self.n } } else { Reason::TooClose },
+            undecided,
         }
     }
 

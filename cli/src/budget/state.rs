@@ -1,7 +1,7 @@
 //! The state of the budgets on the server, and what a limit would have done.
 
 use super::kept::file_or_newest;
-use crate::client::answer::kept::{ReplayAnswer, StatesAnswer};
+use crate::client::answer::kept::{ReplayAnswer, StateAnswer, StatesAnswer};
 use crate::client::{Client, ServerArgs};
 use crate::exit::{Done, Exit, Failure};
 use crate::moment::minute;
@@ -60,7 +60,10 @@ fn states(answer: &StatesAnswer, terminal: Terminal) -> String {
         let route: String = std::iter::once(budget.route.clone()).chain(filters).collect();
         table.noted_row(
             vec![
-                Cell::painted(one.state.as_str(), ink(&one.state)),
+                match (one.no_views_since.is_some(), one.state.as_str()) {
+                    (true, "kept") => Cell::painted("kept, no data", Ink::Yellow),
+                    (_, state) => Cell::painted(state, ink(state)),
+                },
                 minute(&one.since).into(),
                 route.into(),
                 budget.device.as_deref().unwrap_or("all").into(),
@@ -71,15 +74,26 @@ fn states(answer: &StatesAnswer, terminal: Terminal) -> String {
                 seen.n.to_string().into(),
                 share(seen.within, seen.n).into(),
             ],
-            match seen.of_verdict {
-                true => format!("decided {}; {} since then", minute(&seen.to), count(budget.n, "page view")),
-                false => plain(&budget.reason),
-            },
+            note(one),
         );
     }
     let judged = answer.judged.as_deref().map_or_else(|| "not yet".to_owned(), minute);
     let title = terminal.wrap("", &format!("{site} · version {version} · last look {judged}"));
     format!("{title}\n{}", table.render(terminal))
+}
+
+/// `decided 2026-11-21 14:30; 3 page views since then`, or the reason of an open verdict.
+fn note(one: &StateAnswer) -> String {
+    let StateAnswer { evidence: seen, budget, from, no_views_since, .. } = one;
+    let since = if *from == seen.to { "then".to_owned() } else { minute(from) };
+    let views = match no_views_since {
+        Some(since) => format!("no page view since {}", minute(since)),
+        None => format!("{} since {since}", count(budget.n, "page view")),
+    };
+    match seen.of_verdict {
+        true => format!("decided {}; {views}", minute(&seen.to)),
+        false => plain(&budget.reason),
+    }
 }
 
 /// Print what budgets would have done in the last 28 days, looking once an hour: exit 0 if none would have been broken,
@@ -101,8 +115,8 @@ pub(super) async fn what_if(args: &WhatIfArgs, terminal: Terminal) -> Result<Don
     let client = Client::new(&args.server)?;
     let site = client.site(args.server.site.as_deref()).await?;
     let source = file_or_newest(args.file.as_deref(), &client, &site).await?;
-    let (json, answer): (_, ReplayAnswer) =
-        client.post_toml(&["sites", &site, "budgets", "what-if"], &[], source.text).await?;
+    let asked = client.post_toml(&["sites", &site, "budgets", "what-if"], &[], source.text).await;
+    let (json, answer): (_, ReplayAnswer) = asked.map_err(|failure| failure.in_file(&source.name))?;
     let is_broken = answer.budgets.iter().any(|one| !one.alerts.is_empty());
     let stdout = if args.json { format!("{json:#}\n") } else { replayed(&source.name, &answer, terminal) };
     Ok(super::done(if is_broken { Exit::Fail } else { Exit::Pass }, stdout))
@@ -181,6 +195,18 @@ mod tests {
         assert!(text.contains("92 %") && text.contains("104 %") && text.contains("version 3"), "{text}");
         let decided = "decided 2026-11-21 14:30; 3 page views since then";
         assert_eq!((text.matches(decided).count(), text.matches("no data").count()), (2, 1), "{text}");
+        let mut silent = budget("kept", Some(0.92));
+        silent["no_views_since"] = json!("2026-11-21T14:30:00Z");
+        let mut few = budget("broken", Some(1.042));
+        few["from"] = json!("2026-11-28T14:30:00Z");
+        let answer = json!({ "site": "shop", "version": 3, "judged": null, "budgets": [silent, few] });
+        let text = states(&serde_json::from_value(answer).unwrap(), TERMINAL);
+        assert!(text.lines().all(|line| line.width() <= 80), "{text}");
+        assert!(
+            text.contains("kept, no data") && text.contains("no page view since 2026-11-21 14:30"),
+            "{text}"
+        );
+        assert!(text.contains("decided 2026-11-21 14:30; 3 page views since 2026-11-28 14:30"), "{text}");
         let none = json!({ "site": "shop", "version": null, "judged": null, "budgets": [] });
         let text = states(&serde_json::from_value(none).unwrap(), TERMINAL);
         assert!(text.contains("budget apply FILE"), "{text}");

@@ -15,6 +15,8 @@ pub(super) struct Question<'a> {
     pub(super) period: &'a str,
     pub(super) looks: Looks,
     pub(super) record: bool,
+    /// The name of the budget file, for errors.
+    pub(super) name: &'a str,
     /// The budget file.
     pub(super) file: &'a str,
     /// The number of its budgets.
@@ -46,8 +48,8 @@ impl Question<'_> {
             ("record", self.record.then_some("true")),
         ];
         let path = ["sites", self.site, "gate"];
-        let (json, answer): (Value, GateAnswer) =
-            self.client.post_toml(&path, &query, self.file.to_owned()).await?;
+        let asked = self.client.post_toml(&path, &query, self.file.to_owned()).await;
+        let (json, answer): (Value, GateAnswer) = asked.map_err(|failure| failure.in_file(self.name))?;
         let verdict = budget::verdict(answer.budgets.iter().map(|budget| (budget.severity, budget.verdict)));
         let hint = "Does it run the same version as this command?";
         if answer.budgets.len() != self.budgets || verdict != answer.verdict {

@@ -12,6 +12,7 @@ struct Line {
 enum Sub {
     Serve(Box<crate::serve::Args>),
     Migrate(crate::migrate::Args),
+    Retention(crate::retention::Args),
     Doctor(Box<crate::doctor::Args>),
     Config(Box<Args>),
 }
@@ -64,6 +65,14 @@ fn flag_wins_over_the_file_and_the_file_over_the_default() {
     assert_eq!(value(&options, "public-url"), (Vec::new(), None));
     let of_client_rate = options.command.get_arguments().find(|arg| arg.get_long() == Some("client-rate"));
     assert!(matches!(options.origin(of_client_rate.unwrap()), Some(Origin::File(_, 1))));
+}
+
+#[test]
+fn retention_show_has_the_days_of_the_file() {
+    let text = "keep-views-days = 60\nkeep-rollups-days = 400\nlisten = \"127.0.0.1:1\"\n";
+    let options = options(text, &["retention", "show"]).unwrap();
+    assert_eq!(value(&options, "keep-views-days"), of(&["60"], "file"));
+    assert_eq!(value(&options, "keep-rollups-days"), of(&["400"], "file"));
 }
 
 #[test]
@@ -125,7 +134,11 @@ fn file_that_serve_refuses_is_known_without_a_start() {
         ("drian = 5\n", "did you mean `drain`?"),
     ] {
         std::fs::write(&file, text).unwrap();
-        let mistake = check_serve(&file).err().unwrap_or_default();
+        let mistake = match check_serve(&file) {
+            Ok(()) => String::new(),
+            Err(Refused::Wrong(mistake)) => mistake,
+            Err(Refused::Unset(variable)) => panic!("{text}: {variable} is not set"),
+        };
         assert!(mistake.contains(expected) && mistake.is_empty() == expected.is_empty(), "{text}: {mistake}");
     }
 }

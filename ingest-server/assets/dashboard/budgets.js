@@ -83,14 +83,17 @@ function historyButton({ site, kept }, strips) {
 }
 
 function budgetRow(budget, context, link, history) {
-  const { state, since, used, evidence, max, unit, route, reason, n, severity } = budget;
-  const [rating, text] = BUDGET_STATES[state] ?? [state, state];
+  const { state, since, from, no_views_since: silent, used, evidence, max, unit, route, reason, n, severity } = budget;
+  const [known, text] = BUDGET_STATES[state] ?? [state, state];
+  // A budget that was kept weeks ago is not green today.
+  const rating = silent && state === "kept" ? BUDGET_STATES.undecided[0] : known;
+  const views = silent ? `no page view since ${moment(silent)}` : `${counted(n, "page view")} since ${from === evidence.to ? "then" : moment(from)}`;
   const words = quoted(route, "route");
   const numbers = evidence.measured === null ? "no page views yet"
     : `${value(unit, evidence.measured, [max])} of ${boundary(unit, max)}`;
   return h("li", {},
     h("div", { class: "line" },
-      h("span", {}, chip(rating, text), " ", h("strong", {}, budgetName(budget)), ` ≤ ${boundary(unit, max)} `, route.includes("*") ? words : link({ view: "overview", route }, { "data-key": `budget-${budget.line}` }, words),
+      h("span", {}, chip(rating, silent ? `${text}, no data` : text), " ", h("strong", {}, budgetName(budget)), ` ≤ ${boundary(unit, max)} `, route.includes("*") ? words : link({ view: "overview", route }, { "data-key": `budget-${budget.line}` }, words),
         severity === "warn" ? [" ", h("span", { class: "severity" }, "warning only")] : null),
       context.mayWrite ? h("button", { class: "plain", type: "button", onclick: () => budgetDialog(context, budget), "data-key": `change-budget-${budget.line}`, "aria-label": `Change ${budgetName(budget)} of ${route}` }, "Change…") : null),
     usedBar(used, state),
@@ -98,7 +101,7 @@ function budgetRow(budget, context, link, history) {
       h("span", {}, used === null ? numbers : `${Math.round(used * 100)} % used: ${numbers}`, evidence.interval === null ? "" : `, 90 % CI ${interval(unit, evidence.interval, [max])}`),
       h("span", {}, `${share(evidence.within, evidence.n)} of ${counted(evidence.n, "page view")} within`),
       h("span", {}, `${text.toLowerCase()} since ${moment(since)}`)),
-    h("p", { class: "soft small" }, evidence.of_verdict ? `Decided ${moment(evidence.to)}; ${counted(n, "page view")} since then.` : quoted([reason, needs(budget)].filter(Boolean).join(" · "))),
+    h("p", { class: "soft small" }, evidence.of_verdict ? `Decided ${moment(evidence.to)}; ${views}.` : quoted([reason, needs(budget)].filter(Boolean).join(" · "))),
     history);
 }
 

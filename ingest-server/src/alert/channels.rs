@@ -194,12 +194,15 @@ enum Text {
     File { file: String },
 }
 
+/// Returns the value of an environment variable; `None` if it is not set, or not UTF-8.
+type Variable<'a> = &'a dyn Fn(&str) -> Option<String>;
+
 impl Text {
-    fn read(&self, key: &str) -> Result<String, String> {
+    fn read(&self, key: &str, variable: Variable<'_>) -> Result<String, String> {
         let text = match self {
             Self::Here(text) => text.clone(),
-            Self::Env { env } => std::env::var(env)
-                .map_err(|_| format!("`{key}`: the environment variable {env} is not set, or not UTF-8"))?,
+            Self::Env { env } => variable(env)
+                .ok_or_else(|| format!("`{key}`: the environment variable {env} is not set, or not UTF-8"))?,
             Self::File { file } => std::fs::read_to_string(file)
                 .map_err(|error| format!("`{key}`: {file} cannot be read: {error}"))?,
         };
@@ -214,15 +217,23 @@ impl Channels {
     /// # Errors
     /// If the file cannot be read or has a mistake. The message says where, and what is expected.
     pub fn read(path: &Path) -> Result<Self, String> {
+        Self::read_with(path, &|name| std::env::var(name).ok())
+    }
+
+    /// Reads a file, with the values of environment variables from `variable`.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn read_with(path: &Path, variable: &dyn Fn(&str) -> Option<String>) -> Result<Self, String> {
         let name = path.display();
         let mut text = String::new();
         std::fs::File::open(path)
             .and_then(|file| file.take(limits::CHANNELS_BYTES_MAX + 1).read_to_string(&mut text))
             .map_err(|error| format!("{name} cannot be read: {error}"))?;
-        Self::parse(&text).map_err(|error| format!("{name}:{error}"))
+        Self::parse(&text, variable).map_err(|error| format!("{name}:{error}"))
     }
 
-    fn parse(text: &str) -> Result<Self, String> {
+    fn parse(text: &str, variable: Variable<'_>) -> Result<Self, String> {
         if text.len() as u64 > limits::CHANNELS_BYTES_MAX {
             return Err(format!("1:1: more than {} bytes", limits::CHANNELS_BYTES_MAX));
         }
@@ -260,7 +271,7 @@ impl Channels {
             if !names.insert(name.clone()) {
                 return Err(of("another channel has this name".to_owned()));
             }
-            channels.push(table.channel().map_err(of)?);
+            channels.push(table.channel(variable).map_err(of)?);
         }
         let (regressions, anomalies) = (file.regressions, file.anomalies);
         Ok(Self { channels, cool_down_ms: minutes * 60_000, guard, regressions, anomalies })
@@ -334,8 +345,9 @@ impl Channels {
 }
 
 impl Table {
-    fn channel(self) -> Result<Channel, String> {
-        let read = |key: &str, text: &Option<Text>| text.as_ref().map(|text| text.read(key)).transpose();
+    fn channel(self, variable: Variable<'_>) -> Result<Channel, String> {
+        let read =
+            |key: &str, text: &Option<Text>| text.as_ref().map(|text| text.read(key, variable)).transpose();
         let needed =
             |key: &str, text: &Option<Text>| read(key, text)?.ok_or_else(|| format!("`{key}` is missing"));
         let web = |default: Option<&str>| -> Result<Url, String> {
@@ -408,6 +420,10 @@ impl Table {
 mod tests {
     use super::*;
 
+    fn parse(text: &str) -> Result<Channels, String> {
+        Channels::parse(text, &|_| None)
+    }
+
     const FILE: &str = r#"
 cool_down_minutes = 10
 allow = ["alertmanager.internal"]
@@ -436,7 +452,7 @@ to = ["team@example.com"]
 
     #[test]
     fn channels_tell_of_their_sites_and_severities() {
-        let channels = Channels::parse(FILE).unwrap();
+        let channels = parse(FILE).unwrap();
         let Receiver::Alertmanager(url) = &channels.all()[0].receiver else { panic!("no Alertmanager") };
         assert_eq!(url.as_str(), "http://alertmanager.internal:9093/prefix/api/v2/alerts");
         let told = |site: &str, is_warning| -> Vec<String> {
@@ -453,23 +469,23 @@ to = ["team@example.com"]
     #[test]
     fn channel_may_take_digests_of_its_sites_with_or_without_alerts() {
         let text = FILE.replace("to = [", "sites = [\"shop\"]\nalerts = false\ndigest = true\nto = [");
-        let channels = Channels::parse(&text).unwrap();
+        let channels = parse(&text).unwrap();
         let digests = |site| -> Vec<&str> { channels.digests(site).map(|one| one.name.as_str()).collect() };
         assert_eq!((digests("shop"), digests("blog")), (vec!["team"], vec![]));
         assert!(channels.notices("shop", false, 0, None).iter().all(|(name, _)| name != "team"));
-        let both = Channels::parse(&text.replace("alerts = false\n", "")).unwrap();
+        let both = parse(&text.replace("alerts = false\n", "")).unwrap();
         assert!(both.notices("shop", false, 0, None).iter().any(|(name, _)| name == "team"));
     }
 
     #[test]
     fn sites_may_be_left_out_of_watches() {
         let watched = |text: &str| {
-            let channels = Channels::parse(text).unwrap();
+            let channels = parse(text).unwrap();
             ["shop", "blog"].map(|site| (channels.has_regressions(site), channels.has_anomalies(site)))
         };
         assert_eq!(watched(""), [(true, true); 2]);
         assert_eq!(watched("regressions = false\nanomalies = ['shop']\n"), [(false, true), (false, false)]);
-        let wrong = Channels::parse("anomalies = 'shop'\n").unwrap_err();
+        let wrong = parse("anomalies = 'shop'\n").unwrap_err();
         assert!(wrong.contains("1:13: expected true, false or a list of sites"), "{wrong}");
     }
 
@@ -511,7 +527,7 @@ to = ["team@example.com"]
             ("cool_down_minutes = -1", "cool_down_minutes = 10", "expected 0 to 1440"),
         ] {
             assert!(FILE.contains(right), "{right}");
-            let error = Channels::parse(&FILE.replace(right, wrong)).unwrap_err();
+            let error = parse(&FILE.replace(right, wrong)).unwrap_err();
             assert!(error.contains(expected), "{wrong}: {error}");
         }
     }

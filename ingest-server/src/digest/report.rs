@@ -61,8 +61,10 @@ pub struct DigestReport {
     pub changes: BTreeMap<&'static str, ChangeReport>,
     /// The routes whose LCP, INP or CLS clearly changed, the largest change first.
     pub routes: Vec<RouteChange>,
-    /// The releases with page views in the week.
+    /// The releases with page views in the week, at most 10: new ones first.
     pub releases: Vec<WeekRelease>,
+    /// Releases beyond these.
+    pub releases_more: usize,
     /// The budgets.
     pub budgets: WeekBudgets,
     /// The recommendations that reach most page views.
@@ -89,7 +91,7 @@ pub struct WeekRelease {
     pub release: String,
     /// Page views on the UTC days of the week.
     pub views: i64,
-    /// Whether the four weeks before had none of it.
+    /// Whether the four weeks before had none of it, but others: in its first week, a site has no new release.
     pub is_new: bool,
     /// When it was deployed, if somebody marked it.
     pub deployed: Option<String>,
@@ -104,12 +106,25 @@ pub struct WeekBudgets {
     pub broken: usize,
     /// Those without a verdict.
     pub undecided: usize,
-    /// Violations that are open now, also those of `check --record`.
+    /// Violations that are open now, also those of `check --record`; at most 10, as in each list.
     pub open: Vec<WeekViolation>,
     /// Violations that began in the week and are over.
     pub opened_and_over: Vec<WeekViolation>,
     /// Violations of earlier weeks that ended in the week.
     pub over: Vec<WeekViolation>,
+    /// Violations beyond these lists.
+    pub more: MoreViolations,
+}
+
+/// The number of violations that a list leaves out; of the last 1,000 violations of the site.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
+pub struct MoreViolations {
+    /// Beyond `open`.
+    pub open: usize,
+    /// Beyond `opened_and_over`.
+    pub opened_and_over: usize,
+    /// Beyond `over`.
+    pub over: usize,
 }
 
 /// A broken budget.
@@ -177,6 +192,7 @@ impl DigestReport {
             changes: BTreeMap::new(),
             routes: Vec::new(),
             releases: Vec::new(),
+            releases_more: 0,
             budgets: WeekBudgets::default(),
             advice: Vec::new(),
             links,
@@ -209,16 +225,20 @@ impl DigestReport {
                 });
                 let core: Metrics = Metric::CORE.into_iter().collect();
                 let cells = |range| CellQuery { metrics: core, ..of(range) };
-                let before = reader.cells(&cells(week.before)).await?.rows;
-                let now = reader.cells(&cells(week.range)).await?.rows;
-                let moved = comparison::routes(core, PERCENT, (&before, &now), limits::DIGEST_ROUTES_MAX);
-                self.routes = moved
-                    .into_iter()
-                    .filter(|one| matches!(one.change.verdict, ChangeVerdict::Worse | ChangeVerdict::Better))
-                    .collect();
+                let before = reader.cells(&cells(week.before)).await?;
+                let now = reader.cells(&cells(week.range)).await?;
+                // Retention may have moved on since the totals were read.
+                if week.before.is_about(&before.period) && week.range.is_about(&now.period) {
+                    let sides = (before.rows.as_slice(), now.rows.as_slice());
+                    let mut moved = comparison::routes(core, PERCENT, sides, limits::DIGEST_ROUTES_MAX);
+                    moved.retain(|one| {
+                        matches!(one.change.verdict, ChangeVerdict::Worse | ChangeVerdict::Better)
+                    });
+                    self.routes = moved;
+                }
             }
         }
-        self.releases = releases_of(reader.as_ref(), site, week).await?;
+        (self.releases, self.releases_more) = releases_of(reader.as_ref(), site, week).await?;
         self.budgets = budgets_of(reader.as_ref(), site, week.range).await?;
         let advice = AdviceReport::of(reader, &of(week.range), whole).await?;
         self.advice = advice.into_recommendations();
@@ -236,8 +256,12 @@ impl DigestReport {
     }
 }
 
-/// Returns the releases with page views in a week.
-async fn releases_of(store: &dyn Store, site: &Site, week: &Week) -> Result<Vec<WeekRelease>, StoreError> {
+/// Returns the releases with page views in a week, and the number of those that are left out.
+async fn releases_of(
+    store: &dyn Store,
+    site: &Site,
+    week: &Week,
+) -> Result<(Vec<WeekRelease>, usize), StoreError> {
     let first = day_of(week.range.from_ms);
     let days = first..day_of(week.range.to_ms.saturating_sub(1)).saturating_add(DAY_MS);
     let older = first.saturating_sub(OLDER_DAYS * DAY_MS)..first;
@@ -250,7 +274,8 @@ async fn releases_of(store: &dyn Store, site: &Site, week: &Week) -> Result<Vec<
         .filter(|release| release.views > 0)
         .map(|release| WeekRelease {
             views: release.views,
-            is_new: !known.contains(release.name.as_str()),
+            // Without a release before, every release would be new.
+            is_new: !known.is_empty() && !known.contains(release.name.as_str()),
             deployed: release.deployed_ms.map(time_text),
             release: release.name,
         })
@@ -259,8 +284,9 @@ async fn releases_of(store: &dyn Store, site: &Site, week: &Week) -> Result<Vec<
     seen.sort_by(|a, b| {
         (b.is_new, b.views).cmp(&(a.is_new, a.views)).then_with(|| a.release.cmp(&b.release))
     });
+    let more = seen.len().saturating_sub(limits::DIGEST_RELEASES_MAX);
     seen.truncate(limits::DIGEST_RELEASES_MAX);
-    Ok(seen)
+    Ok((seen, more))
 }
 
 /// Returns the budgets of a site, and the violations of a week.
@@ -279,14 +305,17 @@ async fn budgets_of(store: &dyn Store, site: &Site, week: Range) -> Result<WeekB
     let within = |at_ms: i64| (week.from_ms..week.to_ms).contains(&at_ms);
     for violation in store.violations(site.id, false, 0, limits::DIGEST_VIOLATIONS_READ_MAX).await? {
         let is_new = within(violation.opened_ms);
-        let list = match violation.resolved_ms {
-            None if violation.dismissed.is_none() => &mut budgets.open,
-            Some(_) if is_new => &mut budgets.opened_and_over,
-            Some(ended_ms) if within(ended_ms) => &mut budgets.over,
+        let WeekBudgets { open, opened_and_over, over, more, .. } = &mut budgets;
+        let (list, more) = match violation.resolved_ms {
+            None if violation.dismissed.is_none() => (open, &mut more.open),
+            Some(_) if is_new => (opened_and_over, &mut more.opened_and_over),
+            Some(ended_ms) if within(ended_ms) => (over, &mut more.over),
             None | Some(_) => continue,
         };
         if list.len() < limits::DIGEST_VIOLATIONS_MAX {
             list.push(violation_of(&violation, is_new));
+        } else {
+            *more += 1;
         }
     }
     Ok(budgets)

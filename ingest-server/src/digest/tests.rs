@@ -3,13 +3,13 @@
 use super::*;
 use crate::alert::{Channels, Parcel, Receiver};
 use fieldvitals_store::conformance::{DAY0_MS, load, site, update};
-use fieldvitals_store::rollup::DAY_MS;
 use fieldvitals_store::{Judgement, NewBudgets, Retention, ViewUpdate};
 use fieldvitals_store_sqlite::SqliteStore;
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use url::Url;
 use vitals::metric::{Metric, Value as Measured};
 
@@ -33,6 +33,44 @@ fn week(from_ms: i64, lcp: f64, release: &str, views: u32) -> Vec<ViewUpdate> {
         view
     };
     (0..views).map(view).collect()
+}
+
+impl Digests {
+    /// A look whose deliveries all end, by a clock that is trusted.
+    async fn round(&self, channels: &[String], moment: Moment) -> Result<(), StoreError> {
+        let due = self.due(channels, moment.now_ms()).await?;
+        let deliveries = due.into_iter().map(|(channel, digests)| self.deliver(channel, digests, moment));
+        join_all(deliveries).await.into_iter().map(|(_, done)| done).collect()
+    }
+}
+
+/// A server with webhooks of these names. The file allows their receivers.
+async fn server(
+    store: &Arc<dyn Store>,
+    folder: &TempDir,
+    hooks: &[(&str, &TcpListener)],
+    holder: u8,
+) -> Digests {
+    let file = folder.path().join("alerts.toml");
+    let tables = hooks.iter().map(|(name, receiver)| {
+        let address = receiver.local_addr().unwrap();
+        format!(
+            "[[channel]]\nname = \"{name}\"\nkind = \"webhook\"\nurl = \"http://{address}/\"\nsecret = \"s\"\n\
+             digest = true\n"
+        )
+    });
+    std::fs::write(&file, format!("allow = [\"127.0.0.1\"]\n{}", tables.collect::<String>())).unwrap();
+    let directory = Arc::new(Directory::open(Arc::clone(store)).await.unwrap());
+    let parts = (Arc::clone(store), directory);
+    let channels = Arc::new(Channels::read(&file).unwrap());
+    let outbox = Outbox::new(parts.clone(), channels, None, [holder; 16]).unwrap();
+    let (days, keeping) = (Arc::new(ClosedDays::new(1 << 20)), Arc::new(Keeping::new(None)));
+    let behind: (_, IsBehind) = (keeping, Box::new(|_| false));
+    Digests::new(parts, days, Arc::new(outbox), behind, [holder; 16])
+}
+
+async fn listen() -> TcpListener {
+    TcpListener::bind("127.0.0.1:0").await.unwrap()
 }
 
 async fn read(store: &Arc<dyn Store>, link: Option<&str>) -> DigestReport {
@@ -150,7 +188,11 @@ async fn route_of_a_stranger_is_text_in_every_form() {
 
 /// Answers one request with a status. Returns its body.
 async fn answer(receiver: &TcpListener, status: u16) -> Value {
-    let (mut stream, _) = receiver.accept().await.unwrap();
+    answer_on(receiver.accept().await.unwrap().0, status).await
+}
+
+/// Answers the request of a connection.
+async fn answer_on(mut stream: TcpStream, status: u16) -> Value {
     let mut request = Vec::new();
     loop {
         assert!(stream.read_buf(&mut request).await.unwrap() > 0, "{request:?}");
@@ -169,21 +211,8 @@ async fn digest_is_sent_once_by_several_servers_also_after_a_failure() {
     let folder = TempDir::new().unwrap();
     let store = open(&folder).await;
     let shop = site(&store, "shop").await;
-    let receiver = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = receiver.local_addr().unwrap();
-    let file = folder.path().join("alerts.toml");
-    let channels = format!(
-        "allow = [\"127.0.0.1\"]\n[[channel]]\nname = \"hook\"\nkind = \"webhook\"\nurl = \"http://{address}/\"\n\
-         secret = \"s\"\ndigest = true\n"
-    );
-    std::fs::write(&file, channels).unwrap();
-    let server = async |holder: u8| {
-        let directory = Arc::new(Directory::open(Arc::clone(&store)).await.unwrap());
-        let parts = (Arc::clone(&store), directory);
-        let channels = Arc::new(Channels::read(&file).unwrap());
-        let outbox = Outbox::new(parts.clone(), channels, None, [holder; 16]).unwrap();
-        Digests::new(parts, Arc::new(ClosedDays::new(1 << 20)), Arc::new(outbox), [holder; 16])
-    };
+    let receiver = listen().await;
+    let server = async |holder: u8| server(&store, &folder, &[("hook", &receiver)], holder).await;
     let (one, other) = (server(1).await, server(2).await);
     let hook = ["hook".to_owned()];
     let state = async || store.digests(shop).await.unwrap().pop();
@@ -227,19 +256,173 @@ async fn digest_is_sent_once_by_several_servers_also_after_a_failure() {
 }
 
 #[tokio::test]
+async fn digest_is_claimed_before_it_is_sent_and_a_crash_between_repeats_nothing() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder).await;
+    let shop = site(&store, "shop").await;
+    let receiver = listen().await;
+    let [one, other] = [
+        server(&store, &folder, &[("hook", &receiver)], 1).await,
+        server(&store, &folder, &[("hook", &receiver)], 2).await,
+    ];
+    let hook = ["hook".to_owned()];
+    let sending = tokio::spawn({
+        let hook = hook.clone();
+        async move { one.round(&hook, Moment::new(DUE_MS)).await }
+    });
+    let _connected = receiver.accept().await.unwrap();
+    let claimed = store.digests(shop).await.unwrap().remove(0);
+    assert_eq!((claimed.attempts, claimed.due_ms, claimed.sent_ms), (1, None, None));
+    assert_eq!(claimed.error.as_deref(), Some(UNDER_WAY));
+    sending.abort();
+    assert!(sending.await.unwrap_err().is_cancelled());
+    other.round(&hook, Moment::new(DUE_MS + 2 * LEASE_MS)).await.unwrap();
+    assert_eq!(store.digests(shop).await.unwrap(), [claimed]);
+}
+
+#[tokio::test]
+async fn orderly_stop_waits_for_the_delivery_under_way() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder).await;
+    let shop = site(&store, "shop").await;
+    let receiver = listen().await;
+    let mut digests = server(&store, &folder, &[("hook", &receiver)], 1).await;
+    digests.now_ms = || DUE_MS;
+    let digests = Arc::new(digests);
+    let running = tokio::spawn({
+        let digests = Arc::clone(&digests);
+        async move { digests.run().await }
+    });
+    let (stream, _) = receiver.accept().await.unwrap();
+    digests.stop();
+    answer_on(stream, 200).await;
+    running.await.unwrap();
+    let sent = store.digests(shop).await.unwrap().remove(0);
+    assert!(sent.sent_ms >= Some(DUE_MS) && sent.error.is_none(), "{sent:?}");
+}
+
+#[tokio::test]
+async fn channel_that_hangs_delays_no_digest_of_another_channel() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder).await;
+    for name in ["shop", "blog", "wiki", "docs"] {
+        site(&store, name).await;
+    }
+    let [hanging, working] = [listen().await, listen().await];
+    let mut digests = server(&store, &folder, &[("hanging", &hanging), ("working", &working)], 1).await;
+    digests.now_ms = || DUE_MS;
+    let running = tokio::spawn(async move { digests.run().await });
+    let (stuck, _) = hanging.accept().await.unwrap();
+    let mut told = Vec::new();
+    for _ in 0..4 {
+        told.push(answer(&working, 200).await["site"].clone());
+    }
+    told.sort_by_key(Value::to_string);
+    assert_eq!(told, ["blog", "docs", "shop", "wiki"]);
+    // The first delivery to the hanging receiver is still under way: its client has not given up.
+    let mut bytes = [0; 1 << 16];
+    let read = loop {
+        match stuck.try_read(&mut bytes) {
+            Ok(0) => break Some(0),
+            Ok(_) => {}
+            Err(_) => break None,
+        }
+    };
+    assert_eq!(read, None, "the hanging receiver was waited for");
+    running.abort();
+}
+
+#[tokio::test]
+async fn clock_that_is_not_trusted_plans_no_digest() {
+    const HOUR: Duration = Duration::from_secs(3_600);
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder).await;
+    let shop = site(&store, "shop").await;
+    let receiver = listen().await;
+    let digests = server(&store, &folder, &[("hook", &receiver)], 1).await;
+    let hook = ["hook".to_owned()];
+    let begin = Instant::now();
+    let watched = |now_ms| Watched { clock: Clock::new(begin, now_ms), is_compared: false };
+    let look = async |watched: &mut Watched, after: Duration, at_ms| {
+        let moment = Moment { at_ms, at: begin + after };
+        digests.look(watched, &hook, moment).await.unwrap().len()
+    };
+    let planned = async || store.digests(shop).await.unwrap().len();
+
+    // The clock jumps from Saturday to the Monday after the next one, and back.
+    let saturday_ms = DUE_MS - 2 * DAY_MS;
+    let mut running = watched(saturday_ms);
+    assert_eq!(look(&mut running, Duration::ZERO, saturday_ms).await, 0);
+    assert_eq!(look(&mut running, Duration::ZERO, DUE_MS + 7 * DAY_MS).await, 0);
+    assert_eq!(planned().await, 0, "the clock has jumped");
+    assert_eq!(look(&mut running, Duration::ZERO, saturday_ms).await, 0);
+
+    // A start two weeks after the last maintenance waits for an hour.
+    store.maintain(DUE_MS - 14 * DAY_MS, Retention::default()).await.unwrap();
+    let mut started = watched(DUE_MS);
+    assert_eq!(look(&mut started, Duration::ZERO, DUE_MS).await, 0);
+    assert_eq!(planned().await, 0, "the clock may be ahead");
+    assert_eq!(look(&mut started, HOUR, DUE_MS + 3_600_000).await, 1);
+    assert_eq!(planned().await, 1);
+}
+
+#[tokio::test]
+async fn digest_waits_for_page_views_in_the_spool_for_a_day() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder).await;
+    let shop = site(&store, "shop").await;
+    let receiver = listen().await;
+    let mut digests = server(&store, &folder, &[("hook", &receiver)], 1).await;
+    digests.is_behind = Box::new(move |site| site == shop);
+    let hook = ["hook".to_owned()];
+    let mut waiting = Vec::new();
+    for now_ms in [DUE_MS, DUE_MS + BACKLOG_WAIT_MS - 1, DUE_MS + BACKLOG_WAIT_MS] {
+        waiting.push(digests.due(&hook, now_ms).await.unwrap().is_empty());
+    }
+    assert_eq!(waiting, [true, true, false]);
+    digests.is_behind = Box::new(|_| false);
+    assert_eq!(digests.due(&hook, DUE_MS).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn site_in_its_first_week_has_no_new_release() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder).await;
+    let shop = site(&store, "shop").await;
+    load(&store, shop, 1, week(MONDAY_MS, 2_000.0, "5.0", 50)).await.unwrap();
+    let digest = read(&store, None).await;
+    assert!(digest.text.contains("\n- 5.0: 50 page views.\n"), "{}", digest.text);
+}
+
+#[tokio::test]
+async fn long_lists_say_how_many_they_leave_out() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder).await;
+    let shop = site(&store, "shop").await;
+    let mut views = Vec::new();
+    for number in 0..12_i64 {
+        views.extend(week(MONDAY_MS + number, 2_000.0, &format!("5.{number}"), 3));
+    }
+    load(&store, shop, 1, views).await.unwrap();
+    let of = |number: usize, opened| Judgement { key: format!("{number}"), ..broken(opened) };
+    let opened: Vec<Judgement> = (0..25).map(|number| of(number, true)).collect();
+    store.judgements(shop, MONDAY_MS + DAY_MS, &opened).await.unwrap();
+    let over: Vec<Judgement> = (0..11).map(|number| of(number, false)).collect();
+    store.judgements(shop, MONDAY_MS + 2 * DAY_MS, &over).await.unwrap();
+    let digest = read(&store, None).await;
+    for line in ["- and 2 more\n", "- and 4 more broken\n", "- and 1 more broken and over\n"] {
+        assert!(digest.text.contains(line), "{line} in {}", digest.text);
+    }
+    assert_eq!((digest.releases_more, digest.budgets.more.open), (2, 4));
+}
+
+#[tokio::test]
 async fn digest_that_a_server_began_to_send_is_not_repeated() {
     let folder = TempDir::new().unwrap();
     let store = open(&folder).await;
     let shop = site(&store, "shop").await;
-    let file = folder.path().join("alerts.toml");
-    // A refused address: an attempt would end at once, with another error.
-    let channels = "[[channel]]\nname = \"hook\"\nkind = \"webhook\"\nurl = \"http://127.0.0.1/\"\nsecret = \"s\"\ndigest = true\n";
-    std::fs::write(&file, channels).unwrap();
-    let directory = Arc::new(Directory::open(Arc::clone(&store)).await.unwrap());
-    let parts = (Arc::clone(&store), directory);
-    let channels = Arc::new(Channels::read(&file).unwrap());
-    let outbox = Arc::new(Outbox::new(parts.clone(), channels, None, [1; 16]).unwrap());
-    let digests = Digests::new(parts, Arc::new(ClosedDays::new(1 << 20)), outbox, [1; 16]);
+    let receiver = listen().await;
+    let digests = server(&store, &folder, &[("hook", &receiver)], 1).await;
     let hook = ["hook".to_owned()];
     let week = Week::last(DUE_MS, "UTC").unwrap();
     store.digests_plan(shop, week.day(), DUE_MS, &hook).await.unwrap();

@@ -96,7 +96,10 @@ impl DigestReport {
         let all = [
             Section::new("", first.chain(metrics)),
             Section::new("Pages that changed most", routes),
-            Section::new("Releases", self.releases.iter().map(release_line)),
+            Section::new(
+                "Releases",
+                self.releases.iter().map(release_line).chain(more(self.releases_more, "")),
+            ),
             Section::new("Budgets", budget_lines(&self.budgets)),
             Section::new("Advice", steps),
             Section { heading: "Dashboard", lines: links.collect() },
@@ -266,7 +269,7 @@ fn release_line(release: &WeekRelease) -> String {
 }
 
 fn budget_lines(budgets: &WeekBudgets) -> Vec<String> {
-    let WeekBudgets { kept, broken, undecided, open, opened_and_over, over } = budgets;
+    let WeekBudgets { kept, broken, undecided, open, opened_and_over, over, more: beyond } = budgets;
     let all = kept + broken + undecided;
     let mut lines = Vec::new();
     if all > 0 {
@@ -295,12 +298,20 @@ fn budget_lines(budgets: &WeekBudgets) -> Vec<String> {
         )
     };
     lines.extend(open.iter().map(|one| line(if one.is_new { "Broken, new" } else { "Broken" }, one)));
+    lines.extend(more(beyond.open, " broken"));
     lines.extend(opened_and_over.iter().map(|one| line("Broken and over", one)));
+    lines.extend(more(beyond.opened_and_over, " broken and over"));
     lines.extend(over.iter().map(|one| line("Over", one)));
+    lines.extend(more(beyond.over, " over"));
     if lines.is_empty() {
         lines.push("No budget is kept on the server, and none was broken.".to_owned());
     }
     lines
+}
+
+/// The line of what a list leaves out.
+fn more(count: usize, state: &str) -> Option<String> {
+    (count > 0).then(|| format!("and {count} more{state}"))
 }
 
 /// The UTC day of a time in RFC 3339.

@@ -1,7 +1,7 @@
 //! Tests that rollups count a large gate as page views do.
 
-use super::Question;
 use super::counts::{Counter, Counts};
+use super::{Question, not_evaluated};
 use crate::report::Range;
 use fieldvitals_store::conformance::{DAY0_MS, load, site, update};
 use fieldvitals_store::limits::SORT_VIEWS_MAX;
@@ -61,5 +61,30 @@ async fn rollups_count_a_large_gate_as_page_views_do() {
             let (told, measured) = (large.percentile().unwrap(), exact.percentile().unwrap());
             assert!((told / measured - 1.0).abs() < 0.006, "{max}: {told} is not {measured}");
         }
+    }
+}
+
+#[tokio::test]
+async fn host_in_a_file_is_listed_unless_the_site_has_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let store: Arc<dyn Store> =
+        Arc::new(SqliteStore::open(&directory.path().join("store.sqlite")).await.unwrap());
+    site(&store, "shop").await;
+    let shop = store.sites().await.unwrap().remove(0);
+    let text = r#"{"thresholds": {"browser_web_vital_lcp{url:https://shop.example/cart}": ["p(75)<2500", "avg<1"]}}"#;
+    let file = vitals::budget::parse(text).unwrap();
+    let listed = |origin: &str| {
+        let site = Site { origins: vec![origin.to_owned()], ..shop.clone() };
+        not_evaluated(&file, &site).into_iter().map(|one| one.what).collect::<Vec<_>>()
+    };
+    let name = "browser_web_vital_lcp{url:https://shop.example/cart}";
+    for (origin, expected) in [
+        ("https://shop.example", &[name][..]),
+        ("https://*.example", &[name]),
+        ("*", &[name]),
+        ("https://blog.example", &["host shop.example", name]),
+        ("https://shop.example:8443", &["host shop.example", name]),
+    ] {
+        assert_eq!(listed(origin), expected, "{origin}");
     }
 }

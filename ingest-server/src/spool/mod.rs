@@ -50,6 +50,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
+/// Age of the oldest waiting beacon from which a site may have page views here, in milliseconds. Loading takes seconds.
+const BACKLOG_AGE_MS: i64 = 60_000;
+
 /// One accepted beacon.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SpoolBeacon {
@@ -408,6 +411,12 @@ impl Spool {
     #[must_use]
     pub fn age_ms(&self) -> i64 {
         self.shared.age().ms(now_ms())
+    }
+
+    /// Whether page views of a site may wait here.
+    #[must_use]
+    pub fn is_behind(&self, site: SiteId) -> bool {
+        self.age_ms() > BACKLOG_AGE_MS || self.held().iter().any(|held| held.site == site)
     }
 
     /// Returns the limit of the backlog, in bytes.

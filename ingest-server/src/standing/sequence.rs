@@ -7,7 +7,8 @@
 //! - at a verdict that changes the state, so that the way back is judged by page views of after the change;
 //! - at a verdict that confirms `kept` after a day, which has every hour of visitors, or `broken` after an hour, so that a
 //!   repair shows soon;
-//! - without a verdict after a week, or earlier where page views are kept for a shorter time.
+//! - without a verdict after a week, or earlier where page views are kept for a shorter time. A sequence without page views
+//!   goes on, so that its start says since when there are none.
 
 use serde::{Deserialize, Serialize};
 use vitals::gate::Verdict;
@@ -66,8 +67,8 @@ impl Sequence {
         Self { from_ms: now_ms.saturating_sub(DAY_MS), ..self }
     }
 
-    /// Takes the verdict of a look. `kept_days` is the retention of page views.
-    pub fn look(&mut self, verdict: Verdict, now_ms: i64, kept_days: u32) {
+    /// Takes the verdict of a look at `n` page views. `kept_days` is the retention of page views.
+    pub fn look(&mut self, (verdict, n): (Verdict, u64), now_ms: i64, kept_days: u32) {
         let age_ms = now_ms.saturating_sub(self.from_ms);
         let state = match verdict {
             Verdict::Pass => State::Kept,
@@ -75,7 +76,7 @@ impl Sequence {
             Verdict::Inconclusive => {
                 // The first day that is kept is being removed.
                 let kept_ms = i64::from(kept_days).saturating_sub(1).saturating_mul(DAY_MS);
-                if age_ms >= LENGTH_MS_MAX.min(kept_ms) {
+                if n > 0 && age_ms >= LENGTH_MS_MAX.min(kept_ms) {
                     self.from_ms = now_ms;
                 }
                 return;
@@ -88,6 +89,12 @@ impl Sequence {
             self.from_ms = now_ms;
         }
     }
+
+    /// Returns the start of a time without page views, of which there are `n` now; `None` if it is shorter than a day.
+    #[must_use]
+    pub fn silent_since_ms(&self, now_ms: i64, n: u64) -> Option<i64> {
+        (n == 0 && now_ms.saturating_sub(self.from_ms) >= DAY_MS).then_some(self.from_ms)
+    }
 }
 
 #[cfg(test)]
@@ -99,7 +106,7 @@ mod tests {
         let start_ms = 100 * DAY_MS;
         let mut sequence = Sequence::new(start_ms);
         for &(hour, verdict, state, since, from) in looks {
-            sequence.look(verdict, start_ms + hour * HOUR_MS, 30);
+            sequence.look((verdict, 9), start_ms + hour * HOUR_MS, 30);
             let of = |ms: i64| (ms - start_ms) / HOUR_MS;
             let found = (sequence.state, of(sequence.since_ms), of(sequence.from_ms));
             assert_eq!(found, (state, since, from), "at hour {hour}");
@@ -129,9 +136,20 @@ mod tests {
         use {State::*, Verdict::*};
         run(&[(143, Inconclusive, Undecided, 0, -24), (144, Inconclusive, Undecided, 0, 144)]);
         let mut short = Sequence::new(0);
-        short.look(Inconclusive, 0, 3);
+        short.look((Inconclusive, 1), 0, 3);
         assert_eq!(short.from_ms, -DAY_MS);
-        short.look(Inconclusive, DAY_MS, 3);
+        short.look((Inconclusive, 1), DAY_MS, 3);
         assert_eq!(short.from_ms, DAY_MS, "of 3 kept days, one is being removed");
+    }
+
+    #[test]
+    fn sequence_without_page_views_keeps_its_start_until_one_comes() {
+        let mut sequence = Sequence { from_ms: 0, state: State::Kept, since_ms: 0 };
+        sequence.look((Verdict::Inconclusive, 0), 30 * DAY_MS, 30);
+        assert_eq!((sequence.from_ms, sequence.silent_since_ms(30 * DAY_MS, 0)), (0, Some(0)));
+        assert_eq!(sequence.silent_since_ms(DAY_MS - 1, 0), None, "nights have no page views");
+        assert_eq!(sequence.silent_since_ms(30 * DAY_MS, 1), None);
+        sequence.look((Verdict::Inconclusive, 1), 31 * DAY_MS, 30);
+        assert_eq!((sequence.from_ms, sequence.state), (31 * DAY_MS, State::Kept));
     }
 }

@@ -127,9 +127,10 @@ fn replay(budgets: &[Budget], counted: &[Vec<Block>], period: &Range<i64>, kept_
             .map(|((budget, blocks), sequence)| sample(budget, between(blocks, sequence.from_ms, look_ms)))
             .collect();
         let verdicts = verdicts(budgets, &samples);
-        for ((sequence, verdict), simulated) in sequences.iter_mut().zip(verdicts).zip(&mut simulated) {
+        let verdicts = verdicts.into_iter().zip(samples.iter().map(|sample| sample.n));
+        for ((sequence, looked), simulated) in sequences.iter_mut().zip(verdicts).zip(&mut simulated) {
             let before = sequence.state;
-            sequence.look(verdict, look_ms, kept_days);
+            sequence.look(looked, look_ms, kept_days);
             simulated.state = sequence.state;
             match (before == State::Broken, sequence.state == State::Broken) {
                 (false, true) => simulated.broken.push(Episode { from_ms: look_ms, to_ms: None }),

@@ -308,10 +308,16 @@ fn listed(names: &[&str]) -> String {
     names.join(", ")
 }
 
-/// Shortens and escapes a text of the file for a message, so that it cannot control a terminal.
-fn clean(text: &str) -> String {
+/// Shortens a text of the file for a message, and escapes what could control a terminal. Quotes and backslashes stay.
+pub(super) fn clean(text: &str) -> String {
     const CHARS_MAX: usize = 60;
-    let mut clean: String = text.chars().take(CHARS_MAX).flat_map(char::escape_debug).collect();
+    let mut clean = String::new();
+    for char in text.chars().take(CHARS_MAX) {
+        match char {
+            '\'' | '"' | '\\' => clean.push(char),
+            _ => clean.extend(char.escape_debug()),
+        }
+    }
     if text.chars().nth(CHARS_MAX).is_some() {
         clean.push('…');
     }

@@ -13,7 +13,7 @@ mod yaml;
 
 use super::{
     Budget, BudgetError, BudgetFile, BudgetFilters, Limit as BudgetLimit, MIN_SAMPLES_DEFAULT, NotEvaluated,
-    Severity, mistake,
+    Severity, file::clean, matches, mistake,
 };
 use crate::limits;
 use crate::metric::{Metric, Value};
@@ -62,14 +62,14 @@ pub(super) fn parse(text: &str) -> Option<Result<BudgetFile, BudgetError>> {
             } else if let Some(messages) = sitespeed::messages(&value) {
                 sitespeed::read_messages(messages, &mut reader)
             } else {
-                Err((1, unknown::value(&value, format)))
+                wrong(1, unknown::value(&value, format), unknown::EXPECTED)
             }
         }
-        other => Err((1, unknown::value(other, format))),
+        other => wrong(1, unknown::value(other, format), unknown::EXPECTED),
     };
     Some(match read {
         Ok(tool) => reader.finish(tool),
-        Err((line, found)) => error(line, found, unknown::EXPECTED),
+        Err(Fault { line, found, expected }) => error(line, found, expected),
     })
 }
 
@@ -84,8 +84,19 @@ fn error<T>(line: usize, found: impl Into<String>, expected: &str) -> Result<T, 
     Err(BudgetError { line, column: 1, found: found.into(), expected: expected.to_owned() })
 }
 
-/// The result of a reader: the tool's name, or the line and the fault of a file that its tool would refuse.
-type Read = Result<&'static str, (usize, String)>;
+/// The result of a reader: the tool's name, or the fault of a file that its tool would refuse.
+type Read = Result<&'static str, Fault>;
+
+/// A fault in a line.
+struct Fault {
+    line: usize,
+    found: String,
+    expected: &'static str,
+}
+
+fn wrong<T>(line: usize, found: String, expected: &'static str) -> Result<T, Fault> {
+    Err(Fault { line, found, expected })
+}
 
 /// The notation of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -147,6 +158,7 @@ impl Reader<'_> {
     fn budget(&mut self, limit: Limit<'_>) {
         let Limit { name, metric, max, percentile, route, severity } = limit;
         let line = self.line(name);
+        self.host(name, &route);
         if let Some((fault, expected)) = mistake::unit(metric, max) {
             let why = format!("{max} is {fault} for {}; expected {expected}", metric.name());
             return self.not_evaluated(name, &why);
@@ -170,8 +182,36 @@ impl Reader<'_> {
     /// Lists a limit that page views cannot judge.
     fn not_evaluated(&mut self, name: &str, why: &str) {
         let line = self.line(name);
-        let clean = |text: &str| text.chars().take(120).flat_map(char::escape_debug).collect();
-        self.file.not_evaluated.push(NotEvaluated { line, what: clean(name), why: clean(why) });
+        self.list(line, clean(name), why.to_owned());
+    }
+
+    fn list(&mut self, line: usize, what: String, why: String) {
+        self.file.not_evaluated.push(NotEvaluated { line, what, why, host: None });
+    }
+
+    /// Lists the host of a URL or of a regular expression over URLs, once. `name` has the line.
+    fn host(&mut self, name: &str, url: &str) {
+        let Some(host) = host(url) else { return };
+        if self.file.not_evaluated.iter().any(|one| one.host.as_ref() == Some(&host)) {
+            return;
+        }
+        let (line, what) = (self.line(name), format!("host {}", clean(&host)));
+        let why =
+            "routes have no host, so the limits of its pages bound the page views of all origins".to_owned();
+        self.file.not_evaluated.push(NotEvaluated { line, what, why, host: Some(host) });
+    }
+
+    /// Lists the budgets whose page views are all those of a later pattern.
+    fn replace(&mut self, pattern: &str) {
+        for budget in core::mem::take(&mut self.file.budgets) {
+            if matches(pattern, &budget.route) {
+                let (name, route) = (budget.metric.name(), clean(&budget.route));
+                let why = format!("the later path `{}` replaces it", clean(pattern));
+                self.list(budget.line, format!("{name} of {route}"), why);
+            } else {
+                self.file.budgets.push(budget);
+            }
+        }
     }
 
     fn finish(mut self, tool: &'static str) -> Result<BudgetFile, BudgetError> {
@@ -191,11 +231,8 @@ impl Reader<'_> {
                 Some(known) => {
                     let is_warning = budget.severity == Severity::Warn;
                     let warning = if is_warning { budget } else { core::mem::replace(known, budget) };
-                    self.file.not_evaluated.push(NotEvaluated {
-                        line: warning.line,
-                        what: warning.metric.name().to_owned(),
-                        why: "a limit of the same page views that fails the check is judged".to_owned(),
-                    });
+                    let why = "a limit of the same page views that fails the check is judged".to_owned();
+                    self.list(warning.line, warning.metric.name().to_owned(), why);
                 }
             }
         }
@@ -237,6 +274,15 @@ struct Limit<'a> {
     percentile: u8,
     route: String,
     severity: Severity,
+}
+
+/// Returns the host of a URL, with its port; `None` if it is an expression for several.
+fn host(url: &str) -> Option<String> {
+    let (_, rest) = url.split_once("://")?;
+    let rest = rest.split(['/', '?', '#']).next()?;
+    let host = rest.replace("\\.", ".").replace("\\-", "-").trim_end_matches('$').to_ascii_lowercase();
+    let is_host = |char: char| char.is_alphanumeric() || ".-:".contains(char);
+    (!host.is_empty() && host.chars().all(is_host)).then_some(host)
 }
 
 /// The reason why a limit of Lighthouse's or sitespeed.io's cannot be judged.

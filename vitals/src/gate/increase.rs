@@ -148,7 +148,10 @@ impl Comparison {
             p_pass: self.sides.p_value(Against::Exceeded, allowed, nuisance),
             unjudged: self.unjudged(),
             reasons: [Reason::Increased, Reason::NotIncreased],
-            undecided: Reason::IncreaseTooClose,
+            undecided: match (self.within, self.n) {
+                (0, [_, n]) => Reason::AllOver { n },
+                _ => Reason::IncreaseTooClose,
+            },
         }
     }
 

@@ -41,6 +41,16 @@ fn a_fail_takes_three_page_views_and_a_pass_eleven() {
 }
 
 #[test]
+fn page_views_that_are_all_over_the_budget_are_not_close_to_it() {
+    // Ten page views of one visitor are one.
+    for looks in Looks::ALL {
+        let judged = judge(&[Sample { design_effect: 10.0, ..sample(10, 0) }], looks, ALPHA)[0];
+        assert_eq!((judged.verdict, judged.reason), (Verdict::Inconclusive, Reason::AllOver { n: 10 }));
+        assert!(!judged.reason.to_string().contains("close"), "{}", judged.reason);
+    }
+}
+
+#[test]
 fn no_data_is_never_a_pass() {
     for min_samples in [0, 1, 100] {
         let none = Sample { min_samples, ..sample(0, 0) };

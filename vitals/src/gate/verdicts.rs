@@ -25,6 +25,11 @@ pub enum Reason {
         /// Page views with the metric.
         n: u64,
     },
+    /// Every page view is over the limit, but there are too few of them to fail.
+    AllOver {
+        /// Page views with the metric.
+        n: u64,
+    },
     /// The other side of a comparison has no page view with the metric.
     NoBaseline,
     /// Fewer page views in the baseline than the budget's `min_samples`.
@@ -61,6 +66,9 @@ impl core::fmt::Display for Reason {
             Self::TooClose => f.write_str("too few page views, or too close to the budget, to tell from chance"),
             Self::AllWithin { n } => {
                 write!(f, "all {n} page views are within the budget, but so few may be by chance")
+            }
+            Self::AllOver { n } => {
+                write!(f, "all {n} page views are over the limit, but too few page views are there to tell from chance")
             }
             Self::NoBaseline => f.write_str("no page view of the baseline on a matching route has this metric"),
             Self::TooFewInBaseline { n, min_samples } => {

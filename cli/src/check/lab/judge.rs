@@ -58,6 +58,11 @@ pub(super) fn answer(
             }
         }
     }
+    let host = |url: &Url| match (url.host_str().unwrap_or_default(), url.port()) {
+        (host, None) => host.to_owned(),
+        (host, Some(port)) => format!("{host}:{port}"),
+    };
+    let is_opened = |name: &String| pages.iter().any(|page| host(&page.url) == *name);
     // A budget that cannot be judged is no pass: a file of such budgets alone is inconclusive.
     let not_evaluated: Vec<Value> = skipped
         .iter()
@@ -65,6 +70,7 @@ pub(super) fn answer(
         .chain(
             file.not_evaluated
                 .iter()
+                .filter(|limit| !limit.host.as_ref().is_some_and(is_opened))
                 .map(|limit| json!({"line": limit.line, "what": limit.what, "why": limit.why})),
         )
         .collect();

@@ -46,6 +46,9 @@ pub(crate) struct StatesAnswer {
 pub(crate) struct StateAnswer {
     pub(crate) state: String,
     pub(crate) since: String,
+    pub(crate) from: String,
+    #[serde(default)]
+    pub(crate) no_views_since: Option<String>,
     pub(crate) used: Option<f64>,
     pub(crate) evidence: EvidenceAnswer,
     #[serde(flatten)]

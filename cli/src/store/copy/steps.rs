@@ -320,8 +320,9 @@ fn place_of(cursor: u64) -> Option<(Grain, i64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use fieldvitals_server::open_store;
     use fieldvitals_store::rollup::{DAY_MS, HOUR_MS};
-    use fieldvitals_store::{Context, Source, Weight};
+    use fieldvitals_store::{Context, NewSite, Source, Weight};
     use vitals::metric::{Metric, Value, Values};
     use vitals::view::ViewId;
 
@@ -337,6 +338,40 @@ mod tests {
         let cursors = places.map(|(grain, start_ms)| cursor_of(grain, start_ms));
         assert!(cursors.is_sorted());
         assert_eq!(cursors.map(place_of), places.map(Some));
+    }
+
+    #[tokio::test]
+    async fn copy_takes_along_which_digests_were_sent() {
+        let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+        let source = open_store(folders[0].path(), None).await.unwrap();
+        let target = open_store(folders[1].path(), None).await.unwrap();
+        let (name, key) = ("shop".to_owned(), "site-key-of-the-shop".to_owned());
+        let site = NewSite { name, key, origins: vec!["*".to_owned()], created_ms: 1 };
+        let shop = source.site_add(site).await.unwrap();
+        source.digests_plan(shop.id, 20_400, 5, &["hook".to_owned(), "mail".to_owned()]).await.unwrap();
+        let planned = source.digests(shop.id).await.unwrap();
+        let sent = Digest { attempts: 1, due_ms: None, sent_ms: Some(9), error: None, ..planned[0].clone() };
+        let failed =
+            Digest { attempts: 2, due_ms: Some(70), error: Some("503".to_owned()), ..planned[1].clone() };
+        assert!(source.digest_tried(&planned[0], &sent).await.unwrap());
+        assert!(source.digest_tried(&planned[1], &failed).await.unwrap());
+        let interrupt = Interrupt::watch("this part");
+        // The second copy changes nothing.
+        for _ in 0..2 {
+            let plan = Plan::make(source.as_ref(), target.as_ref()).await.unwrap();
+            let mut copier = Copier {
+                source: source.as_ref(),
+                target: target.as_ref(),
+                identity: "test".to_owned(),
+                retained: plan.retained,
+                interrupt: &interrupt,
+                progress: Progress::new(),
+            };
+            let Copied::All(sites) = copier.all(&plan).await.unwrap() else { panic!("it was stopped") };
+            let there = sites[0].1.id;
+            let expected = [&sent, &failed].map(|digest| Digest { site: there, ..digest.clone() });
+            assert_eq!(target.digests(there).await.unwrap(), expected);
+        }
     }
 
     #[test]

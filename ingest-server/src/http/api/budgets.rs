@@ -72,7 +72,7 @@ pub struct AppliedReport {
     by: String,
     /// Number of its budgets.
     budgets: usize,
-    /// Limits in the file of another tool that page views cannot judge.
+    /// Limits in the file of another tool that page views cannot judge, and hosts in it that the site does not have.
     not_evaluated: Vec<NotEvaluatedReport>,
 }
 
@@ -98,6 +98,9 @@ pub struct StateReport {
     since: String,
     /// Start of the page views of the running sequence of looks, which the verdict below is about.
     from: String,
+    /// The time since which no page view has the metric; absent if it is less than a day ago. `state` is then that of the last
+    /// verdict, and says nothing of today.
+    no_views_since: Option<String>,
     /// The measured percentile of `evidence` as a share of `max`: 1.04 is 4 % over it.
     used: Option<f64>,
     /// The numbers to show: those of the running sequence if it has `min_samples` page views, else those of the last verdict.
@@ -252,7 +255,7 @@ pub async fn apply(
         applied: time_text(applied.applied_ms),
         by: applied.applied_by,
         budgets: file.budgets.len(),
-        not_evaluated: file.not_evaluated.iter().map(NotEvaluatedReport::from).collect(),
+        not_evaluated: gate::not_evaluated(&file, &site),
     }))
 }
 
@@ -285,6 +288,10 @@ pub async fn state(state: web::Data<State>, request: HttpRequest, name: web::Pat
                     state: watched.sequence.state.name(),
                     since: time_text(watched.sequence.since_ms),
                     from: time_text(watched.sequence.from_ms),
+                    no_views_since: watched
+                        .sequence
+                        .silent_since_ms(now_ms, look.report.counted().n)
+                        .map(time_text),
                     used: counted.used(look.report.max()),
                     evidence: EvidenceReport {
                         from: time_text(from_ms),

@@ -56,7 +56,7 @@ pub async fn retention(state: web::Data<State>, request: HttpRequest) -> Answer 
 }
 
 /// Sets how long all servers of this store keep data. They remove what is older within a minute, and it does not come back.
-/// Needs the scope `admin` of all sites.
+/// Of two changes at once the last one holds; the audit log has both. Needs the scope `admin` of all sites.
 #[utoipa::path(put, path = "/api/v1/retention", tag = "settings", security(("token" = [])), request_body(content = RetentionBody),
     responses((status = 200, body = RetentionReport), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 403, body = ErrorBody), (status = 409, description = "The options of this server decide (`retention_in_options`)", body = ErrorBody)))]
 pub async fn set(state: web::Data<State>, request: HttpRequest, body: SettingsBody) -> Answer {

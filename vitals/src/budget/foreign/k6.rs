@@ -1,7 +1,8 @@
 //! Thresholds of k6: <https://grafana.com/docs/k6/latest/using-k6/thresholds/>, of its browser metrics
 //! (`browser_web_vital_lcp`).
 
-use super::{Limit, Read, Reader};
+use super::{Limit, Read, Reader, wrong};
+use crate::budget::file::clean;
 use crate::budget::{PERCENTILE_DEFAULT, ROUTE_DEFAULT, Severity, alias};
 use serde_json::{Map, Value as Json};
 
@@ -31,28 +32,21 @@ fn expression(value: &Json) -> Option<&str> {
 /// Reads the thresholds.
 pub(super) fn read(thresholds: &Map<String, Json>, reader: &mut Reader<'_>) -> Read {
     for (name, limits) in thresholds {
-        let (base, tags) = name
-            .split_once('{')
-            .map_or((name.as_str(), ""), |(base, tags)| (base, tags.trim_end_matches('}')));
+        let (base, selector) = name.split_once('{').unwrap_or((name.as_str(), ""));
+        let base = base.trim();
         let metric = alias::metric(base.strip_prefix("browser_web_vital_").unwrap_or(base));
-        let route = match tags.split_once(':') {
-            None => Some(ROUTE_DEFAULT.to_owned()),
-            Some(("url", url)) => Some(url.trim_matches(['\'', '"', ' ']).to_owned()),
-            Some(_) => None,
-        };
+        let route = route(selector);
         let list = limits.as_array().map_or_else(|| core::slice::from_ref(limits), Vec::as_slice);
         for limit in list {
             let Some(text) = expression(limit) else {
-                return Err((
-                    reader.line(name),
-                    format!("a threshold of `{}` that is no text", name.escape_debug()),
-                ));
+                let found = format!("a threshold of `{}` that is no text", clean(name));
+                return wrong(reader.line(name), found, "an expression such as `p(75)<2500`");
             };
             match (metric, &route, bound(text)) {
                 (None, ..) => reader.not_evaluated(name, "it is no metric of pages"),
-                (_, None, _) => reader.not_evaluated(name, "page views have no such tag"),
+                (_, Err(why), _) => reader.not_evaluated(name, why),
                 (.., None) => reader.not_evaluated(name, "only upper bounds of percentiles are judged"),
-                (Some(metric), Some(route), Some((percentile, max))) => {
+                (Some(metric), Ok(route), Some((percentile, max))) => {
                     let (route, severity) = (route.clone(), Severity::Error);
                     reader.budget(Limit { name, metric, max, percentile, route, severity });
                 }
@@ -60,6 +54,23 @@ pub(super) fn read(thresholds: &Map<String, Json>, reader: &mut Reader<'_>) -> R
         }
     }
     Ok("k6")
+}
+
+/// Returns the route of a selector such as `url: https://shop.example/cart, scenario: buy}`, or why it has none. Tags are
+/// read as k6 does: commas between them, spaces and quotes around names and values.
+fn route(selector: &str) -> Result<String, String> {
+    let bare = |text: &str| text.trim_matches(['\'', '"', ' ']).to_owned();
+    let selector = selector.rsplit_once('}').map_or(selector, |(tags, _)| tags);
+    let mut route = None;
+    for tag in selector.split(',').filter(|tag| !tag.trim().is_empty()) {
+        let (name, value) = tag.split_once(':').unwrap_or((tag, ""));
+        match (bare(name).as_str(), route.is_some()) {
+            ("url", false) => route = Some(bare(value)),
+            ("url", true) => return Err("its selector has two URLs".to_owned()),
+            (name, _) => return Err(format!("page views have no tag `{}` of k6", clean(name))),
+        }
+    }
+    Ok(route.unwrap_or_else(|| ROUTE_DEFAULT.to_owned()))
 }
 
 /// Reads `p(75)<2500` or `med<=0.1`: the percentile and the bound.
@@ -77,4 +88,26 @@ fn bound(text: &str) -> Option<(u8, f64)> {
             .filter(|percent| (1..=99).contains(percent))?,
     };
     Some((percentile, right.trim_start_matches('=').trim().parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::route;
+
+    #[test]
+    fn selector_of_several_tags_is_a_route_only_if_all_of_them_are() {
+        let cart = Ok("https://shop.example/cart");
+        for (selector, expected) in [
+            ("", Ok("*")),
+            ("}", Ok("*")),
+            ("url:https://shop.example/cart}", cart),
+            (" url : 'https://shop.example/cart' , }", cart),
+            ("url:https://shop.example/cart, scenario:buy}", Err("page views have no tag `scenario` of k6")),
+            ("scenario:buy,url:https://shop.example/cart}", Err("page views have no tag `scenario` of k6")),
+            (" 'a':b, c:d }", Err("page views have no tag `a` of k6")),
+            ("url:/a,url:/b}", Err("its selector has two URLs")),
+        ] {
+            assert_eq!(route(selector).as_deref().map_err(String::as_str), expected, "{selector}");
+        }
+    }
 }

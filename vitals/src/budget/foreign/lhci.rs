@@ -2,7 +2,8 @@
 //!
 //! Every matching entry of `assertMatrix` applies.
 
-use super::{Limit, Read, Reader, why_not};
+use super::{Fault, Limit, Read, Reader, why_not, wrong};
+use crate::budget::file::clean;
 use crate::budget::{PERCENTILE_DEFAULT, ROUTE_DEFAULT, Severity, alias};
 use serde_json::{Map, Value as Json};
 
@@ -11,6 +12,13 @@ pub(super) const BUDGETS_FILE: &str = "budgetsFile";
 
 /// A frequent mistake for it, which Lighthouse CI ignores.
 const BUDGET_FILE: &str = "budgetFile";
+
+/// What `assertMatrix` has.
+const ENTRY: &str = r#"a list of objects such as {"matchingUrlPattern": ".*", "assertions": {}}"#;
+
+/// What `assertions` have.
+const ASSERTION: &str =
+    r#""off", or such as "largest-contentful-paint": ["error", {"maxNumericValue": 2500}]"#;
 
 /// Finds the assertions of a configuration.
 pub(super) fn assertions(json: &Json) -> Option<&Map<String, Json>> {
@@ -24,13 +32,21 @@ pub(super) fn assertions(json: &Json) -> Option<&Map<String, Json>> {
 
 /// Reads the assertions.
 pub(super) fn read(assert: &Map<String, Json>, reader: &mut Reader<'_>) -> Read {
-    match assert.get("assertMatrix").and_then(Json::as_array) {
+    match assert.get("assertMatrix") {
         None => entry(assert, reader)?,
-        Some(entries) => {
-            for one in entries {
-                let one = one
-                    .as_object()
-                    .ok_or((reader.line("assertMatrix"), "an entry that is no object".to_owned()))?;
+        Some(matrix) => {
+            let line = reader.line("assertMatrix");
+            let Some(entries) = matrix.as_array() else {
+                return wrong(line, "an `assertMatrix` that is no list".to_owned(), ENTRY);
+            };
+            for (place, one) in (1_usize..).zip(entries) {
+                let Some(one) = one.as_object() else {
+                    return wrong(
+                        line,
+                        format!("entry {place} of `assertMatrix`, which is no object"),
+                        ENTRY,
+                    );
+                };
                 if let Some(pattern) = one.get("matchingUrlPattern").and_then(Json::as_str) {
                     reader.enter(pattern);
                 }
@@ -41,21 +57,24 @@ pub(super) fn read(assert: &Map<String, Json>, reader: &mut Reader<'_>) -> Read 
     Ok("Lighthouse CI")
 }
 
-fn entry(entry: &Map<String, Json>, reader: &mut Reader<'_>) -> Result<(), (usize, String)> {
+fn entry(entry: &Map<String, Json>, reader: &mut Reader<'_>) -> Result<(), Fault> {
     if entry.contains_key("preset") {
         reader.not_evaluated("preset", "its limits are scores of Lighthouse");
     }
     if let Some(path) = [BUDGETS_FILE, BUDGET_FILE].iter().find_map(|key| entry.get(*key)?.as_str()) {
-        reader.not_evaluated(BUDGETS_FILE, &format!("its limits are in {path}; check that file, too"));
+        let why = format!("its limits are in {}; check that file, too", clean(path));
+        reader.not_evaluated(BUDGETS_FILE, &why);
     }
-    let route = match entry.get("matchingUrlPattern").and_then(Json::as_str) {
+    let regex = entry.get("matchingUrlPattern").and_then(Json::as_str);
+    let route = match regex {
         None => Some(ROUTE_DEFAULT.to_owned()),
         Some(regex) => pattern(regex),
     };
     let Some(assertions) = entry.get("assertions") else { return Ok(()) };
-    let assertions = assertions
-        .as_object()
-        .ok_or((reader.line("assertions"), "`assertions` that are no object".to_owned()))?;
+    let Some(assertions) = assertions.as_object() else {
+        let found = "`assertions` that are no object".to_owned();
+        return wrong(reader.line("assertions"), found, ASSERTION);
+    };
     for (name, assertion) in assertions {
         let (level, options) = match assertion {
             Json::Array(parts) => (parts.first().and_then(Json::as_str), parts.get(1)),
@@ -65,7 +84,14 @@ fn entry(entry: &Map<String, Json>, reader: &mut Reader<'_>) -> Result<(), (usiz
             Some("off") => continue,
             Some("warn") => Severity::Warn,
             Some("error") => Severity::Error,
-            _ => return Err((reader.line(name), format!("the level of `{}`", name.escape_debug()))),
+            Some(other) => {
+                let found = format!("the level `{}` of `{}`", clean(other), clean(name));
+                return wrong(reader.line(name), found, "off, warn or error");
+            }
+            None => {
+                let found = format!("the assertion `{}` without a level", clean(name));
+                return wrong(reader.line(name), found, ASSERTION);
+            }
         };
         let max = options.and_then(|options| options.get("maxNumericValue")).and_then(Json::as_f64);
         match (alias::metric(name), max, &route) {
@@ -76,6 +102,9 @@ fn entry(entry: &Map<String, Json>, reader: &mut Reader<'_>) -> Result<(), (usiz
             (.., None) => reader.not_evaluated(name, "its matchingUrlPattern is no pattern of routes"),
             (Some(metric), Some(max), Some(route)) => {
                 let (percentile, route) = (PERCENTILE_DEFAULT, route.clone());
+                if let Some(regex) = regex {
+                    reader.host(regex, regex);
+                }
                 reader.budget(Limit { name, metric, max, percentile, route, severity });
             }
         }

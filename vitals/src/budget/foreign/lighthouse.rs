@@ -4,7 +4,8 @@
 //!
 //! The last entry whose path matches a page replaces all entries before it.
 
-use super::{Limit, Read, Reader, why_not};
+use super::{Limit, Read, Reader, why_not, wrong};
+use crate::budget::file::clean;
 use crate::budget::{PERCENTILE_DEFAULT, Severity, alias};
 use serde_json::Value as Json;
 
@@ -25,28 +26,29 @@ pub(super) fn settings(json: &Json) -> Option<&[Json]> {
 pub(super) fn read(entries: &[Json], reader: &mut Reader<'_>) -> Read {
     for entry in entries {
         let known = ["path", "options", "timings", "resourceSizes", "resourceCounts"];
-        let Some(entry) = entry.as_object() else { return Err((1, "an entry that is no object".to_owned())) };
+        let Some(entry) = entry.as_object() else {
+            let found = "a budget.json of Lighthouse with an entry that is no object".to_owned();
+            return wrong(1, found, "an object with `path` and `timings`");
+        };
         if let Some(key) = entry.keys().find(|key| !known.contains(&key.as_str())) {
-            return Err((
-                reader.line(key),
-                format!("a budget.json of Lighthouse with the unknown key `{}`", key.escape_debug()),
-            ));
+            let found = format!("a budget.json of Lighthouse with the unknown key `{}`", clean(key));
+            return wrong(reader.line(key), found, "path, options, timings, resourceSizes or resourceCounts");
         }
+        let expected = "a path that begins with `/`, with at most one `*`, and `$` only at its end";
         let path = match entry.get("path") {
             None => "/",
-            Some(path) => {
-                path.as_str().ok_or((reader.line("path"), "a `path` that is no text".to_owned()))?
-            }
+            Some(Json::String(path)) => path,
+            Some(_) => return wrong(reader.line("path"), "a `path` that is no text".to_owned(), expected),
         };
-        let pattern = pattern(path)
-            .ok_or_else(|| (reader.line(path), format!("the path `{}`", path.escape_debug())))?;
+        let Some(pattern) = pattern(path) else {
+            return wrong(reader.line(path), format!("the path `{}`", clean(path)), expected);
+        };
+        reader.replace(&pattern);
         for budget in &mut reader.file.budgets {
-            if budget.route != pattern {
+            if !budget.except.contains(&pattern) {
                 budget.except.push(pattern.clone());
             }
         }
-        // An equal path replaces the entry as a whole.
-        reader.file.budgets.retain(|budget| budget.route != pattern);
         if entry.contains_key("path") {
             reader.enter(path);
         }
@@ -54,7 +56,8 @@ pub(super) fn read(entries: &[Json], reader: &mut Reader<'_>) -> Read {
             let (name, max) =
                 (timing.get("metric").and_then(Json::as_str), timing.get("budget").and_then(Json::as_f64));
             let (Some(name), Some(max)) = (name, max) else {
-                return Err((reader.line("timings"), "a timing without `metric` and `budget`".to_owned()));
+                let found = "a timing without `metric` and `budget`".to_owned();
+                return wrong(reader.line("timings"), found, r#"{"metric": "interactive", "budget": 5000}"#);
             };
             match alias::metric(name) {
                 Some(metric) => {

@@ -63,6 +63,61 @@ fn last_matching_path_of_lighthouse_replaces_those_before() {
 }
 
 #[test]
+fn budgets_of_lighthouse_that_a_later_path_replaces_are_listed() {
+    let text = r#"[
+  {"path": "/blog", "timings": [{"metric": "interactive", "budget": 5000}]},
+  {"path": "/", "timings": [{"metric": "interactive", "budget": 4000}]},
+  {"path": "/cart", "timings": [{"metric": "interactive", "budget": 3000}]},
+  {"path": "/cart", "timings": [{"metric": "cumulative-layout-shift", "budget": 0.1}]}
+]"#;
+    let expected = [
+        "TTI p75 <= 4000 on /* but /cart* (line 3)",
+        "CLS p75 <= 0.1 on /cart* (line 5)",
+        "not TTI of /blog* (line 2)",
+        "not TTI of /cart* (line 4)",
+    ];
+    assert_eq!(read(text).1, expected);
+    assert_eq!(parse(text).unwrap().not_evaluated[0].why, "the later path `/*` replaces it");
+}
+
+#[test]
+fn host_of_urls_is_listed_once() {
+    let entry = |regex: &str, max: u32| {
+        format!(
+            "{{\"matchingUrlPattern\": \"{regex}\", \"assertions\": {{\"interactive\": [\"error\", {{\"maxNumericValue\": {max}}}]}}}}"
+        )
+    };
+    let entries = [
+        entry("http://localhost:3000/a$", 1000),
+        entry("^https?://LOCALHOST:3000/b", 2000),
+        entry("https://shop\\\\.example/c", 3000),
+        entry("https://[^/]+/d", 4000),
+        entry("https://.*/e", 5000),
+        entry("/f", 6000),
+    ];
+    let file = parse(&format!("{{\"assert\": {{\"assertMatrix\": [{}]}}}}", entries.join(",\n"))).unwrap();
+    let listed: Vec<_> = file.not_evaluated.iter().map(|one| (one.line, one.host.as_deref())).collect();
+    assert_eq!(listed, [(1, Some("localhost:3000")), (3, Some("shop.example"))]);
+    assert_eq!(file.budgets.len(), 6);
+}
+
+#[test]
+fn quotes_in_names_and_reasons_are_not_escaped() {
+    let text = r#"{"assert": {"assertions": {"label's \u001b": "error", "speed-index": "error", "interactive": ["error", {"minScore": 1}], "first-contentful-paint": ["warn", {"maxNumericValue": 1800}]}}}"#;
+    let file = parse(text).unwrap();
+    let told: Vec<String> =
+        file.not_evaluated.iter().map(|one| format!("{}: {}", one.what, one.why)).collect();
+    assert_eq!(
+        told,
+        [
+            "label's \\u{1b}: page views do not tell it",
+            "speed-index: it needs a recording of the screen",
+            "interactive: it has no maxNumericValue; scores are Lighthouse's own",
+        ]
+    );
+}
+
+#[test]
 fn assertions_of_lighthouse_ci_have_levels_and_patterns() {
     let (tool, budgets) = read(
         r#"{"ci": {"assert": {"assertMatrix": [
@@ -122,6 +177,7 @@ ci:
             "CLS p75 <= 0.1 on * (line 14)",
             "LCP p75 <= 4000 on * (line 15)",
             "not max-largest-contentful-paint (line 7)",
+            "not host shop.example (line 5)",
         ]
     );
 }
@@ -161,6 +217,7 @@ fn thresholds_of_k6_name_percentiles() {
             "LCP p90 <= 4000 on * (line 2)",
             "CLS p50 <= 0.1 on https://shop.example/cart (line 3)",
             "not browser_web_vital_lcp (line 2)",
+            "not host shop.example (line 3)",
             "not http_req_duration (line 4)",
         ]
     );
@@ -185,6 +242,7 @@ fn budgets_of_sitespeed_are_of_all_pages_or_of_one() {
             "LCP p75 <= 2000 on https://shop.example/cart (line 5)",
             "not fullyLoaded (line 2)",
             "not requests (line 3)",
+            "not host shop.example (line 5)",
         ]
     );
 }
@@ -251,7 +309,26 @@ fn files_without_budgets_are_named() {
             r#"[{"timings": [], "sizes": []}]"#,
             "1:1: a budget.json of Lighthouse with the unknown key `sizes`",
         ),
-        (r#"[{"path": "blog", "timings": []}]"#, "1:1: the path `blog`"),
+        (
+            r#"[{"path": "blog", "timings": []}]"#,
+            "1:1: the path `blog`; expected a path that begins with `/`, with at most one `*`",
+        ),
+        (
+            "{\"assert\": {\n\"assertMatrix\": {}}}",
+            "2:1: an `assertMatrix` that is no list; expected a list of objects such as {\"matchingUrlPattern\"",
+        ),
+        (
+            r#"{"assert": {"assertMatrix": [{"assertions": {}}, 7]}}"#,
+            "1:1: entry 2 of `assertMatrix`, which is no object; expected a list of objects",
+        ),
+        (
+            r#"{"assert": {"assertions": {"interactive": ["critical", {"maxNumericValue": 5000}]}}}"#,
+            "1:1: the level `critical` of `interactive`; expected off, warn or error",
+        ),
+        (
+            r#"{"assert": {"assertions": {"interactive": {"maxNumericValue": 5000}}}}"#,
+            "1:1: the assertion `interactive` without a level; expected \"off\", or such as",
+        ),
         (
             r#"[{"timings": [{"metric": "speed-index", "budget": 3000}]}]"#,
             "1:1: a file of Lighthouse without a limit that page views can judge (it has speed-index); expected",

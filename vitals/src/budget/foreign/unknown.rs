@@ -1,6 +1,7 @@
 //! Names what a file seems to be that holds no budgets.
 
 use super::Format;
+use crate::budget::file::clean;
 use serde_json::Value as Json;
 
 /// The formats of budget files.
@@ -46,7 +47,7 @@ pub(super) fn value(json: &Json, format: Format) -> String {
         return match json {
             Json::Object(object) if !object.is_empty() => {
                 let keys: Vec<String> =
-                    object.keys().take(5).map(|key| format!("`{}`", key.escape_debug())).collect();
+                    object.keys().take(5).map(|key| format!("`{}`", clean(key))).collect();
                 format!("{format} without budgets: an object with {}", keys.join(", "))
             }
             Json::Array(_) => format!("{format} without budgets: a list"),

@@ -4,6 +4,7 @@
 //! gigabytes, and tags, because budgets need none.
 
 use crate::budget::BudgetError;
+use crate::budget::file::clean;
 use crate::limits;
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle};
 use serde_json::{Map, Number, Value as Json};
@@ -66,7 +67,7 @@ pub(super) fn read(text: &str) -> Result<Json, BudgetError> {
             Event::Scalar(text, style, ..) => {
                 if let Some(Open::Mapping(known, key @ None)) = open.last_mut() {
                     if known.contains_key(text.as_ref()) {
-                        let found = format!("`{}` twice", text.escape_debug());
+                        let found = format!("`{}` twice", clean(&text));
                         return Err(fault(at, &found, "each key once"));
                     }
                     *key = Some(text.into_owned());

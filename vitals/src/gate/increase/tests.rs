@@ -73,6 +73,16 @@ fn small_differences_never_fail() {
 }
 
 #[test]
+fn page_views_that_are_all_over_the_limit_are_not_close_to_it() {
+    let side = |p75| views(Device::Phone, times(500, p75));
+    let undecided = |p75| {
+        compared(percent(0.1, 100.0), Looks::One, side(1_000.0), side(p75)).evidence(NUISANCE).undecided
+    };
+    assert_eq!(undecided(1_100.0), Reason::IncreaseTooClose);
+    assert_eq!(undecided(9_000.0), Reason::AllOver { n: 500 });
+}
+
+#[test]
 fn side_without_enough_page_views_is_not_judged() {
     let side = |n| views(Device::Phone, times(n, 2_500.0));
     for (from, to, reason) in [
