@@ -31,8 +31,8 @@ use sqlx::Row;
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::types::Uuid;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
+use std::sync::{Mutex, PoisonError};
 use vitals::view::ViewId;
 
 const LOADING: &str = "loading beacons";
@@ -74,14 +74,43 @@ async fn load_in_order(store: &PostgresStore, pass: Vec<LoadBatch>) -> Result<Lo
             return loaded;
         }
     }
-    let loads: Vec<_> = pass.into_iter().map(|batch| load_alone(store, batch).boxed()).collect();
-    Ok(stream::iter(loads).buffered(CITUS_LOADS_MAX).collect().await)
+    let sites: Vec<i64> = pass.iter().map(|batch| batch.site.0).collect();
+    let hung = Mutex::default();
+    let begin = |(place, batch)| {
+        let loaded = load_alone(store, batch, &sites, &hung);
+        async move { (place, loaded.await) }.boxed()
+    };
+    let loads: Vec<_> = pass.into_iter().enumerate().map(begin).collect();
+    // Not in order: sites that are loaded must not wait for one whose node hangs.
+    let mut loaded: Vec<_> = stream::iter(loads).buffer_unordered(CITUS_LOADS_MAX).collect().await;
+    loaded.sort_unstable_by_key(|&(place, _)| place);
+    Ok(loaded.into_iter().map(|(_, loaded)| loaded).collect())
 }
 
-async fn load_alone(store: &PostgresStore, batch: LoadBatch) -> Result<LoadReport, StoreError> {
+/// Loads a site in its own transaction. Adds the sites on its node to `hung` if the node does not answer, and fails at once if
+/// the site is among them: so a node that hangs costs a pass its timeout once, however many of its sites wait.
+async fn load_alone(
+    store: &PostgresStore,
+    batch: LoadBatch,
+    sites: &[i64],
+    hung: &Mutex<BTreeSet<i64>>,
+) -> Result<LoadReport, StoreError> {
+    let limit = store.bounds.node;
+    let site = batch.site;
+    let is_hung = || hung.lock().unwrap_or_else(PoisonError::into_inner).contains(&site.0);
+    if is_hung() {
+        return Err(StoreError::Node { what: LOADING, reason: citus::no_answer(limit) });
+    }
     let pass = [batch];
-    let mut loaded = bounded_load(store.bounds.load, load_together(store, &pass)).await?;
-    loaded.pop().unwrap_or(Err(StoreError::NoSuchSite))
+    if let Ok(loaded) = tokio::time::timeout(limit, load_together(store, &pass)).await {
+        return loaded?.pop().unwrap_or(Err(StoreError::NoSuchSite));
+    }
+    if !is_hung() {
+        let beside = citus::sites_beside(store, site, sites).await?;
+        hung.lock().unwrap_or_else(PoisonError::into_inner).extend(beside);
+    }
+    // The load may also be too large for a node that is slow.
+    Err(StoreError::TooSlow { what: LOADING, reason: citus::no_answer(limit), answered: true })
 }
 
 /// The outcome of each batch of a pass.
@@ -114,7 +143,7 @@ async fn load_together(store: &PostgresStore, pass: &[LoadBatch]) -> Result<Load
 enum Failed {
     NoPartition,
     Raced,
-    /// The tables are distributed over the nodes of Citus, and the pass has several sites.
+    /// The tables are distributed over the nodes of Citus, which was not known.
     Distributed,
     /// `NoPartition`, `Raced` or another error; the code does not tell which.
     Either(StoreError),
@@ -328,7 +357,7 @@ async fn begin(
     let existing: Vec<i64> = row.try_get(4).map_err(failed(LOADING))?;
     let existing: BTreeSet<i64> = existing.into_iter().collect();
     let has_citus: bool = row.try_get(5).map_err(failed(LOADING))?;
-    if has_citus && pass.len() > 1 && citus::is_spread(connection).await? {
+    if has_citus && !store.is_citus.load(Ordering::Relaxed) && citus::is_spread(connection).await? {
         store.is_citus.store(true, Ordering::Relaxed);
         return Err(Failed::Distributed);
     }
