@@ -226,7 +226,7 @@ async fn sites_that_were_refused_together_are_loaded_together_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn sites_on_a_node_that_hangs_are_held_and_retried_together_in_smaller_loads() {
+async fn sites_on_a_node_that_hangs_are_held_and_retried_in_smaller_loads() {
     const SITES: u32 = 20;
     let mut place = Place::new().await;
     for number in 2..SITES {
@@ -239,14 +239,14 @@ async fn sites_on_a_node_that_hangs_are_held_and_retried_together_in_smaller_loa
     let running = place.start_with(Bounds { site_retry: Duration::from_secs(60), ..eager() }).await;
     let spool = &running.spool;
     until(async || spool.stats().loaded == 10 && spool.held().len() == 19).await;
-    assert_eq!(place.store.loads(), [200], "one pass finds all of them");
-    // The next load of another site makes the retry due.
-    place.append(spool, 10 * SITES..11 * SITES).await;
-    until(async || place.store.loads().contains(&(19 * 5))).await;
+    until(async || place.store.loads().len() > 1).await;
     place.store.hang([]);
+    let loads = place.store.loads();
+    assert_eq!(loads[0], 200, "one pass finds all of them");
+    assert!(loads[1] <= 19 * 5, "{loads:?}");
     until(async || spool.stats().waiting == 0 && spool.held().is_empty()).await;
     assert_law(&running.stop().await);
-    place.assert_has(0..11 * SITES).await;
+    place.assert_has(0..10 * SITES).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
