@@ -32,6 +32,8 @@ pub(crate) struct Args {
 
 /// Minimum duration of an attack. Fewer beacons would give no 99th percentile.
 const ATTACK_SECONDS_MIN: f64 = 3.0;
+/// Time in which the system closes the connections of an attack on another port, before the base is measured.
+const CLOSING: Duration = Duration::from_secs(2);
 /// Timeout for the server to close an attack's connections. Connections left after it count as never closed.
 const CLOSED_SECONDS_MAX: f64 = 60.0;
 /// Connections that the system completes for a port that nobody serves: as many as for the server.
@@ -63,12 +65,13 @@ pub(crate) fn run(args: &Args) -> Result<Vec<Figure>> {
         let connections = ((connections as f64 * args.share) as usize).max(1);
         let server = Target::fieldvitals(&place::empty("attack")?, &[])?;
         let requests = http::requests(&server.key)?;
-        let base = honest(&server, &requests, args.rate, |passed| Ok(passed < args.seconds))?;
         let beside = {
             let unserved = unserved()?;
             let _attackers = Attackers::start(attack, unserved.local_addr()?, connections);
             honest(&server, &requests, args.rate, |passed| Ok(passed < ATTACK_SECONDS_MIN))?
         };
+        std::thread::sleep(CLOSING);
+        let base = honest(&server, &requests, args.rate, |passed| Ok(passed < args.seconds))?;
         let (memory, files) = (process::rss_bytes(server.pid())?, process::files(server.pid())?);
         let attackers = Attackers::start(attack, server.address, connections);
         let (mut closed, mut most) = (None, memory);
