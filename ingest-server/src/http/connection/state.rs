@@ -315,9 +315,7 @@ impl Conn {
             self.send_deadline.set(None);
             self.update();
         } else {
-            let more_ms = sent as u64 * 1_000 / limits::SEND_BYTES_PER_SECOND_MIN;
-            let later = deadline + Duration::from_millis(more_ms);
-            self.send_deadline.set(Some(later.min(Instant::now() + STALL)));
+            self.send_deadline.set(Some(extended(deadline, sent, Instant::now())));
         }
     }
 
@@ -376,6 +374,13 @@ impl Conn {
     }
 }
 
+/// The deadline of a blocked response after the system has accepted more bytes of it. These may fill a buffer of the client's
+/// system, so they extend the deadline only by the time in which a client must read them.
+fn extended(deadline: Instant, sent: usize, now: Instant) -> Instant {
+    let more_ms = sent as u64 * 1_000 / limits::SEND_BYTES_PER_SECOND_MIN;
+    (deadline + Duration::from_millis(more_ms)).min(now + STALL)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -432,6 +437,27 @@ mod tests {
     async fn connection_closed_before_its_handshake_is_no_fault() {
         assert_eq!(handshake_faults(b"").await, 0);
         assert_eq!(handshake_faults(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n").await, 1);
+    }
+
+    /// The number of seconds in which a client is served that reads so many bytes each second; at most 60.
+    fn served_s(bytes_per_second: usize) -> u64 {
+        let blocked = Instant::now();
+        let at = |second| blocked + Duration::from_secs(second);
+        let mut deadline = blocked + STALL;
+        (1..=60)
+            .find(|&second| {
+                let is_late = at(second) >= deadline;
+                deadline = extended(deadline, bytes_per_second, at(second));
+                is_late
+            })
+            .unwrap_or(60)
+    }
+
+    #[test]
+    fn bytes_in_the_buffers_of_a_client_extend_the_deadline_of_an_answer_little() {
+        assert_eq!(served_s(0), 6);
+        assert_eq!(served_s(4 * 1_024), 8);
+        assert_eq!(served_s(16 * 1_024), 60);
     }
 
     #[tokio::test]
