@@ -28,6 +28,9 @@ pub(crate) struct Args {
     /// The fraction of each attack's connections to open.
     #[arg(long, default_value_t = 1.0)]
     share: f64,
+    /// Only the attacks whose names contain this text.
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    only: String,
 }
 
 /// Minimum duration of an attack. Fewer beacons would give no 99th percentile.
@@ -61,7 +64,7 @@ pub(crate) fn run(args: &Args) -> Result<Vec<Figure>> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let _entered = runtime.enter();
     let mut figures = Vec::new();
-    for (attack, name, connections) in ATTACKS {
+    for (attack, name, connections) in ATTACKS.into_iter().filter(|(_, name, _)| name.contains(&args.only)) {
         let connections = ((connections as f64 * args.share) as usize).max(1);
         let server = Target::fieldvitals(&place::empty("attack")?, &[])?;
         let requests = http::requests(&server.key)?;

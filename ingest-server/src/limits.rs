@@ -18,8 +18,9 @@ pub const CAUSE_ROWS_MAX: usize = 100;
 pub const KEEP_VIEWS_DAYS_MIN: u32 = 2;
 /// Longest retention of any data, in days.
 pub const KEEP_DAYS_MAX: u32 = 3_660;
-/// Default number of open connections of the server: 60 MiB at 24 KiB each, of which actix takes 16 KiB for buffers.
-pub const CONNECTIONS_MAX: usize = 2_560;
+/// Default number of open connections of the server: 54 MiB at 27 KiB each, while each waits for the rest of its body. Of these,
+/// actix takes 16 KiB for buffers.
+pub const CONNECTIONS_MAX: usize = 2_048;
 /// Connections that the system completes before the server accepts them; it may bound them lower
 /// (`net.core.somaxconn`). Past it, a client tries again after a second.
 pub const CONNECTIONS_WAITING_MAX: i32 = 4_096;

@@ -494,7 +494,10 @@ async fn sites_on_a_node_that_hangs_hold_up_no_other() {
         tried.iter().all(|loaded| matches!(loaded, Err(StoreError::TooSlow { answered: true, .. }))),
         "{loaded:?}"
     );
-    assert!(matches!(others, [Err(StoreError::Node { .. }), Err(StoreError::Node { .. }), Ok(_), Ok(_)]), "{loaded:?}");
+    assert!(
+        matches!(others, [Err(StoreError::Node { .. }), Err(StoreError::Node { .. }), Ok(_), Ok(_)]),
+        "{loaded:?}"
+    );
     // Nothing that asks all nodes waits longer.
     let bounds = Bounds { node: Duration::from_millis(200), ..Bounds::default() };
     let store = PostgresStore::open_with(&database.url, bounds).await.unwrap();
