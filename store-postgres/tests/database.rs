@@ -6,8 +6,8 @@ use fieldvitals_store::conformance::{DAY0_MS, explained, load, releases_come_and
 use fieldvitals_store::limits;
 use fieldvitals_store::rollup::{DAY_MS, HOUR_MS, Part, route_id, slot};
 use fieldvitals_store::{
-    CellQuery, Dimension, Erase, LoadBatch, MaintenancePart, Retention, Senders, SiteId, Source, SpoolId,
-    Store, StoreError,
+    CellQuery, Dimension, Erase, LoadBatch, Loading as _, MaintenancePart, Retention, Senders, SiteId,
+    Source, SpoolId, Store, StoreError,
 };
 use fieldvitals_store_postgres::testing::{Cluster, Database};
 use fieldvitals_store_postgres::{Bounds, PostgresStore};
