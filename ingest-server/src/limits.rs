@@ -45,12 +45,12 @@ pub const LINGER_MS_MAX: u64 = 2_000;
 pub const UNSENT_BYTES_MAX: usize = 16 * 1024;
 /// Bytes of a connection's send buffer in the system; Linux doubles them.
 pub const SEND_BUFFER_BYTES: usize = 64 * 1024;
-/// Time that a client may leave a response unread, in milliseconds. Below 6.2 s, the sum of the pauses after which Linux
-/// probes a full receiver for the fifth time: the receivers of clients that do not read often take more bytes then.
+/// Time that a client may leave a response unread, in milliseconds.
 pub const SEND_STALL_MS_MAX: u64 = 6_000;
-/// Bytes per second that a client must read to extend that time. Of clients that do not read, Linux takes up to 125 KiB more
-/// over some seconds. A slower client gets answers of up to 140 KiB, which the buffers of the system hold.
-pub const SEND_BYTES_PER_SECOND_MIN: u64 = 16 * 1_024;
+/// Bytes per second that a client must read to extend that time. For clients that do not read, the receiver of Linux takes up to
+/// 128 KiB over some seconds, so these are closed after 8 s. Slower clients get answers of up to 140 KiB, which the buffers of
+/// the server's system hold, and what they read meanwhile.
+pub const SEND_BYTES_PER_SECOND_MIN: u64 = 64 * 1_024;
 /// Timeout of requests in flight at the stop, in milliseconds.
 pub const STOP_REQUESTS_MS_MAX: u64 = 10_000;
 /// Delayed responses of the demo site at a time.
