@@ -9,6 +9,7 @@ use crate::{PostgresStore, address, connection, schema};
 use fieldvitals_store::{SiteId, StoreError};
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection as _, Row as _};
+use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -144,36 +145,34 @@ pub(crate) async fn bounded<T>(
     match tokio::time::timeout(store.bounds.node, call).await {
         Ok(done) => done,
         Err(_) => {
-            // About no site: that there is an answer is what counts.
-            sites_beside(store, SiteId(0), &[]).await?;
+            // That there is an answer is what counts.
+            sites_beside(store, SiteId(0)).await?;
             Err(StoreError::Node { what: ASKING, reason: no_answer(store.bounds.node) })
         }
     }
 }
 
-/// Returns those of some sites whose rows are on the same node as those of `site`. Only the coordinator is asked, so the
-/// answer also says that the coordinator is well.
+/// Returns the sites whose rows are on the same node as those of `site`. Only the coordinator is asked, so the answer also says
+/// that the coordinator is well.
 pub(crate) async fn sites_beside(
     store: &PostgresStore,
     site: SiteId,
-    sites: &[i64],
-) -> Result<Vec<i64>, StoreError> {
+) -> Result<BTreeSet<SiteId>, StoreError> {
     connection::bounded(store.bounds.back, async {
         let mut transaction = store.read(ASKING).await?;
         let rows = query(
             // The function is volatile: in a join or a condition it would run for each placement.
             "/* citus.beside */ with s as materialized (select site_id, \
-             get_shard_id_for_distribution_column('page_view', site_id) shard_id from unnest($2::bigint[]) site_id) \
+             get_shard_id_for_distribution_column('page_view', site_id) shard_id from site) \
              select s.site_id from s join pg_dist_placement p on p.shardid = s.shard_id where p.groupid in \
              (select groupid from pg_dist_placement where shardid = \
              (select get_shard_id_for_distribution_column('page_view', $1::bigint)))",
         )
         .bind(site.0)
-        .bind(sites)
         .fetch_all(&mut *transaction)
         .await
         .map_err(failed(ASKING))?;
-        rows.iter().map(|row| row.try_get(0).map_err(failed(ASKING))).collect()
+        rows.iter().map(|row| row.try_get(0).map(SiteId).map_err(failed(ASKING))).collect()
     })
     .await
 }

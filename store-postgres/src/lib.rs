@@ -22,6 +22,7 @@ mod digest;
 mod erase;
 mod error;
 mod facts;
+mod hung;
 pub mod limits;
 mod load;
 mod locks;
@@ -110,6 +111,8 @@ pub struct PostgresStore {
     /// Whether the tables are known to be distributed over the nodes of Citus. Loads find out if that changes.
     is_citus: AtomicBool,
     bounds: Bounds,
+    /// The nodes of Citus that did not answer.
+    hung: hung::Hung,
     /// The days known to have a partition. A cache that saves queries; it may be outdated.
     days: Mutex<BTreeSet<i64>>,
     /// The edges of retention before which this server has removed everything. Nothing is added before an edge, so
@@ -140,6 +143,7 @@ impl PostgresStore {
             pools,
             is_citus: AtomicBool::new(is_citus),
             bounds,
+            hung: hung::Hung::default(),
             days: Mutex::default(),
             removed: Mutex::default(),
             replaced_bytes: AtomicU64::new(0),

@@ -9,6 +9,8 @@ pub const CITUS_LOADS_MAX: usize = 8;
 /// Timeout of the load of a site on Citus, and of a call that asks all nodes, in milliseconds. Loads of sites on other nodes
 /// wait at most this long for a node that hangs. A load of 16,384 page views takes less than a second.
 pub const CITUS_NODE_MS_MAX: u64 = 8_000;
+/// Pause between two tries of a node of Citus that hangs, in milliseconds. Each try holds up the loads of sites on other nodes.
+pub const CITUS_HUNG_MS: u64 = 30_000;
 /// Timeout of connecting to Postgres, and of waiting for a free connection, in milliseconds.
 pub const DATABASE_CONNECT_MS_MAX: u64 = 10_000;
 /// Postgres' own timeout of a query or load statement, in milliseconds.

@@ -31,8 +31,8 @@ use sqlx::Row;
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::types::Uuid;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
-use std::sync::{Mutex, PoisonError};
 use vitals::view::ViewId;
 
 const LOADING: &str = "loading beacons";
@@ -74,10 +74,8 @@ async fn load_in_order(store: &PostgresStore, pass: Vec<LoadBatch>) -> Result<Lo
             return loaded;
         }
     }
-    let sites: Vec<i64> = pass.iter().map(|batch| batch.site.0).collect();
-    let hung = Mutex::default();
     let begin = |(place, batch)| {
-        let loaded = load_alone(store, batch, &sites, &hung);
+        let loaded = load_alone(store, batch);
         async move { (place, loaded.await) }.boxed()
     };
     let loads: Vec<_> = pass.into_iter().enumerate().map(begin).collect();
@@ -87,27 +85,20 @@ async fn load_in_order(store: &PostgresStore, pass: Vec<LoadBatch>) -> Result<Lo
     Ok(loaded.into_iter().map(|(_, loaded)| loaded).collect())
 }
 
-/// Loads a site in its own transaction. Adds the sites on its node to `hung` if the node does not answer, and fails at once if
-/// the site is among them: so a node that hangs costs a pass its timeout once, however many of its sites wait.
-async fn load_alone(
-    store: &PostgresStore,
-    batch: LoadBatch,
-    sites: &[i64],
-    hung: &Mutex<BTreeSet<i64>>,
-) -> Result<LoadReport, StoreError> {
+/// Loads a site in its own transaction. Fails at once if the site's node hangs and is not due.
+async fn load_alone(store: &PostgresStore, batch: LoadBatch) -> Result<LoadReport, StoreError> {
     let limit = store.bounds.node;
     let site = batch.site;
-    let is_hung = || hung.lock().unwrap_or_else(PoisonError::into_inner).contains(&site.0);
-    if is_hung() {
+    if !store.hung.may_try(site) {
         return Err(StoreError::Node { what: LOADING, reason: citus::no_answer(limit) });
     }
     let pass = [batch];
     if let Ok(loaded) = tokio::time::timeout(limit, load_together(store, &pass)).await {
+        store.hung.answered(site);
         return loaded?.pop().unwrap_or(Err(StoreError::NoSuchSite));
     }
-    if !is_hung() {
-        let beside = citus::sites_beside(store, site, sites).await?;
-        hung.lock().unwrap_or_else(PoisonError::into_inner).extend(beside);
+    if store.hung.may_try(site) {
+        store.hung.add(site, citus::sites_beside(store, site).await?);
     }
     // The load may also be too large for a node that is slow.
     Err(StoreError::TooSlow { what: LOADING, reason: citus::no_answer(limit), answered: true })
