@@ -14,6 +14,7 @@ use anyhow::{Context as _, Result};
 use clients::{Attack, Attackers};
 use fieldvitals_traffic::Beacons;
 use std::time::{Duration, Instant};
+use tokio::net::{TcpListener, TcpSocket};
 
 /// The duration and the rates of the measurement.
 #[derive(Debug, clap::Args)]
@@ -27,12 +28,19 @@ pub(crate) struct Args {
     /// The fraction of each attack's connections to open.
     #[arg(long, default_value_t = 1.0)]
     share: f64,
+    /// Only the attacks whose names contain this text.
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    only: String,
 }
 
 /// Minimum duration of an attack. Fewer beacons would give no 99th percentile.
 const ATTACK_SECONDS_MIN: f64 = 3.0;
+/// Time in which the system closes the connections of an attack on another port, before the base is measured.
+const CLOSING: Duration = Duration::from_secs(2);
 /// Timeout for the server to close an attack's connections. Connections left after it count as never closed.
 const CLOSED_SECONDS_MAX: f64 = 60.0;
+/// Connections that the system completes for a port that nobody serves: as many as for the server.
+const ACCEPTED_BY_THE_SYSTEM: u32 = 4_096;
 /// The server's open files that vary: connections of the honest client and of the store.
 const OWN_FILES_MAX: usize = 12;
 
@@ -56,10 +64,16 @@ pub(crate) fn run(args: &Args) -> Result<Vec<Figure>> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let _entered = runtime.enter();
     let mut figures = Vec::new();
-    for (attack, name, connections) in ATTACKS {
+    for (attack, name, connections) in ATTACKS.into_iter().filter(|(_, name, _)| name.contains(&args.only)) {
         let connections = ((connections as f64 * args.share) as usize).max(1);
         let server = Target::fieldvitals(&place::empty("attack")?, &[])?;
         let requests = http::requests(&server.key)?;
+        let beside = {
+            let unserved = unserved()?;
+            let _attackers = Attackers::start(attack, unserved.local_addr()?, connections);
+            honest(&server, &requests, args.rate, |passed| Ok(passed < ATTACK_SECONDS_MIN))?
+        };
+        std::thread::sleep(CLOSING);
         let base = honest(&server, &requests, args.rate, |passed| Ok(passed < args.seconds))?;
         let (memory, files) = (process::rss_bytes(server.pid())?, process::files(server.pid())?);
         let attackers = Attackers::start(attack, server.address, connections);
@@ -75,9 +89,10 @@ pub(crate) fn run(args: &Args) -> Result<Vec<Figure>> {
         drop(attackers);
         let closed = closed.unwrap_or(f64::INFINITY);
         let growth = (most - memory) as f64 / 1024.0 / 1024.0;
-        let (base_p99, p99) = (percentile(&base.times_ms, 99.0), percentile(&under.times_ms, 99.0));
+        let [base_p99, beside_p99, p99] =
+            [&base, &beside, &under].map(|honest| percentile(&honest.times_ms, 99.0));
         say(format!(
-            "{name}: p99 {p99:.1} ms of {base_p99:.1} ms, {} failed of {}, closed after {closed:.1} s, + {growth:.0} MiB",
+            "{name}: p99 {p99:.1} ms of {base_p99:.1} ms, beside the attack {beside_p99:.1} ms, {} failed of {}, closed after {closed:.1} s, + {growth:.0} MiB",
             under.failed,
             under.times_ms.len(),
         ));
@@ -86,6 +101,7 @@ pub(crate) fn run(args: &Args) -> Result<Vec<Figure>> {
             Figure::new(title("honest p99"), p99, "ms")
                 .compared("before the attack", base_p99, p99 / base_p99)
                 .bound(Bound::RatioAtMost(2.0)),
+            Figure::new(title("honest p99"), p99, "ms").beside("the attack on another port", beside_p99),
             Figure::new(title("honest beacons that failed"), under.failed as f64, "")
                 .bound(Bound::AtMost(0.0)),
             Figure::new(title("all closed after"), closed, "s").bound(Bound::AtMost(10.0)),
@@ -129,6 +145,14 @@ fn honest(
         }
     }
     Ok(honest)
+}
+
+/// Opens a port that nobody serves: the system completes its connections and takes their first bytes. An attack on it costs
+/// the honest client only what the attackers and the system take of the machine.
+fn unserved() -> Result<TcpListener> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind(([127, 0, 0, 1], 0).into())?;
+    Ok(socket.listen(ACCEPTED_BY_THE_SYSTEM)?)
 }
 
 /// Raises the limit of open files, because each attacker needs one.

@@ -18,8 +18,9 @@ pub const CAUSE_ROWS_MAX: usize = 100;
 pub const KEEP_VIEWS_DAYS_MIN: u32 = 2;
 /// Longest retention of any data, in days.
 pub const KEEP_DAYS_MAX: u32 = 3_660;
-/// Default number of open connections of the server: 60 MiB at 24 KiB each, of which actix takes 16 KiB for buffers.
-pub const CONNECTIONS_MAX: usize = 2_560;
+/// Default number of open connections of the server: 54 MiB at 27 KiB each, while each waits for the rest of its body. Of these,
+/// actix takes 16 KiB for buffers.
+pub const CONNECTIONS_MAX: usize = 2_048;
 /// Connections that the system completes before the server accepts them; it may bound them lower
 /// (`net.core.somaxconn`). Past it, a client tries again after a second.
 pub const CONNECTIONS_WAITING_MAX: i32 = 4_096;
@@ -45,9 +46,11 @@ pub const UNSENT_BYTES_MAX: usize = 16 * 1024;
 /// Bytes of a connection's send buffer in the system; Linux doubles them.
 pub const SEND_BUFFER_BYTES: usize = 64 * 1024;
 /// Time that a client may leave a response unread, in milliseconds.
-pub const SEND_STALL_MS_MAX: u64 = 8_000;
-/// Bytes per second that a client must read to extend that time.
-pub const SEND_BYTES_PER_SECOND_MIN: u64 = 1_024;
+pub const SEND_STALL_MS_MAX: u64 = 6_000;
+/// Bytes per second that a client must read to extend that time. For clients that do not read, the receiver of Linux takes up to
+/// 128 KiB over some seconds, so these are closed after 8 s. Slower clients get answers of up to 140 KiB, which the buffers of
+/// the server's system hold, and what they read meanwhile.
+pub const SEND_BYTES_PER_SECOND_MIN: u64 = 64 * 1_024;
 /// Timeout of requests in flight at the stop, in milliseconds.
 pub const STOP_REQUESTS_MS_MAX: u64 = 10_000;
 /// Delayed responses of the demo site at a time.

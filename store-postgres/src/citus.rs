@@ -1,16 +1,21 @@
-//! Distributes the tables over the nodes of a Citus cluster, by site.
+//! Distributes the tables over the nodes of a Citus cluster, by site, and finds the sites of a node that hangs.
 //!
 //! Sites, keys, tokens and the state of maintenance have few rows and stay on the coordinator. Later partitions follow
 //! `page_view` by themselves.
 
 use crate::error::failed;
 use crate::sql::query;
-use crate::{address, schema};
-use fieldvitals_store::StoreError;
+use crate::{PostgresStore, address, connection, schema};
+use fieldvitals_store::{SiteId, StoreError};
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection as _, Row as _};
+use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 const SPREADING: &str = "spreading the tables over the nodes of Citus";
+const LOOKING: &str = "looking for distributed tables";
+const ASKING: &str = "asking the nodes of Citus";
 
 /// The tables of sites' data. The first table has its own colocation group, and the others join it. In a group shared
 /// with another program's tables, each program would wait for the other's schema changes.
@@ -109,7 +114,76 @@ pub(crate) async fn is_spread(connection: &mut PgConnection) -> Result<bool, Sto
     .fetch_one(connection)
     .await
     .and_then(|row| row.try_get(0))
-    .map_err(failed("looking for distributed tables"))
+    .map_err(failed(LOOKING))
+}
+
+/// Whether page views are distributed, in a transaction of its own. The database may have no Citus.
+pub(crate) async fn look(connection: &mut PgConnection) -> Result<bool, StoreError> {
+    let mut transaction = connection.begin_with(schema::LOOK).await.map_err(failed(LOOKING))?;
+    let has_catalog: bool = query(
+        "/* citus.catalog */ select to_regclass('pg_catalog.pg_dist_partition') is not null \
+         and to_regclass('page_view') is not null",
+    )
+    .fetch_one(&mut *transaction)
+    .await
+    .and_then(|row| row.try_get(0))
+    .map_err(failed(LOOKING))?;
+    let is_spread = has_catalog && is_spread(&mut transaction).await?;
+    transaction.commit().await.map_err(failed(LOOKING))?;
+    Ok(is_spread)
+}
+
+/// Bounds a call of the loader that asks all nodes. Without an answer, the error is [`StoreError::Node`] if the coordinator
+/// answers: the call is then one that a single node holds up.
+pub(crate) async fn bounded<T>(
+    store: &PostgresStore,
+    call: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    if !store.is_citus.load(Ordering::Relaxed) {
+        return connection::bounded(store.bounds.call, call).await;
+    }
+    match tokio::time::timeout(store.bounds.node, call).await {
+        Ok(done) => done,
+        Err(_) => {
+            // That there is an answer is what counts.
+            sites_beside(store, SiteId(0)).await?;
+            Err(StoreError::Node { what: ASKING, reason: no_answer(store.bounds.node) })
+        }
+    }
+}
+
+/// Returns the sites whose rows are on the same node as those of `site`. Only the coordinator is asked, so the answer also says
+/// that the coordinator is well.
+pub(crate) async fn sites_beside(
+    store: &PostgresStore,
+    site: SiteId,
+) -> Result<BTreeSet<SiteId>, StoreError> {
+    connection::bounded(store.bounds.back, async {
+        let mut transaction = store.read(ASKING).await?;
+        let rows = query(
+            // The function is volatile: in a join or a condition it would run for each placement.
+            "/* citus.beside */ with s as materialized (select site_id, \
+             get_shard_id_for_distribution_column('page_view', site_id) shard_id from site) \
+             select s.site_id from s join pg_dist_placement p on p.shardid = s.shard_id where p.groupid in \
+             (select groupid from pg_dist_placement where shardid = \
+             (select get_shard_id_for_distribution_column('page_view', $1::bigint)))",
+        )
+        .bind(site.0)
+        .fetch_all(&mut *transaction)
+        .await
+        .map_err(failed(ASKING))?;
+        rows.iter().map(|row| row.try_get(0).map(SiteId).map_err(failed(ASKING))).collect()
+    })
+    .await
+}
+
+/// The reason of an error if the coordinator answers, and a node does not.
+pub(crate) fn no_answer(limit: Duration) -> String {
+    let seconds = limit.as_secs();
+    format!(
+        "no answer from a node of Citus within {seconds} s, while the coordinator answers; see whether that node hangs, and \
+         its own log (docs/scaling.md, step 4)"
+    )
 }
 
 /// Distributes a table. Returns whether this call did it.

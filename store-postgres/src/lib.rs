@@ -22,6 +22,7 @@ mod digest;
 mod erase;
 mod error;
 mod facts;
+mod hung;
 pub mod limits;
 mod load;
 mod locks;
@@ -81,6 +82,8 @@ pub struct Bounds {
     pub call: Duration,
     /// A load.
     pub load: Duration,
+    /// The load of a site on Citus, and a call of the loader that asks all nodes.
+    pub node: Duration,
     /// A round of maintenance, and the removal of a site's rows.
     pub maintain: Duration,
     /// The removal of texts in one step of an erasure.
@@ -94,6 +97,7 @@ impl Default for Bounds {
         Self {
             call: Duration::from_millis(limits::DATABASE_CALL_MS_MAX),
             load: Duration::from_millis(limits::DATABASE_LOAD_MS_MAX),
+            node: Duration::from_millis(limits::CITUS_NODE_MS_MAX),
             maintain: Duration::from_millis(limits::DATABASE_MAINTAIN_MS_MAX),
             clean: Duration::from_millis(limits::DATABASE_CLEAN_MS_MAX),
             back: Duration::from_millis(limits::DATABASE_RETURN_MS_MAX),
@@ -104,9 +108,11 @@ impl Default for Bounds {
 /// A store in a Postgres database.
 pub struct PostgresStore {
     pools: Pools,
-    /// Whether the tables are known to be distributed over the nodes of Citus. Loads find out.
+    /// Whether the tables are known to be distributed over the nodes of Citus. Loads find out if that changes.
     is_citus: AtomicBool,
     bounds: Bounds,
+    /// The nodes of Citus that did not answer.
+    hung: hung::Hung,
     /// The days known to have a partition. A cache that saves queries; it may be outdated.
     days: Mutex<BTreeSet<i64>>,
     /// The edges of retention before which this server has removed everything. Nothing is added before an edge, so
@@ -132,10 +138,12 @@ impl PostgresStore {
     /// # Errors
     /// As [`PostgresStore::open`].
     pub async fn open_with(url: &str, bounds: Bounds) -> Result<Self, StoreError> {
+        let (pools, is_citus) = schema::open(url).await?;
         Ok(Self {
-            pools: schema::open(url).await?,
-            is_citus: AtomicBool::new(false),
+            pools,
+            is_citus: AtomicBool::new(is_citus),
             bounds,
+            hung: hung::Hung::default(),
             days: Mutex::default(),
             removed: Mutex::default(),
             replaced_bytes: AtomicU64::new(0),
@@ -260,11 +268,11 @@ impl Loading for PostgresStore {
     }
 
     async fn cursor_max(&self, spool: SpoolId) -> Result<u64, StoreError> {
-        background(bounded(self.bounds.call, load::cursor_max(self, spool))).await
+        background(citus::bounded(self, load::cursor_max(self, spool))).await
     }
 
     async fn cursors_forget(&self, spool: SpoolId) -> Result<(), StoreError> {
-        background(bounded(self.bounds.call, load::cursors_forget(self, spool))).await
+        background(citus::bounded(self, load::cursors_forget(self, spool))).await
     }
 
     async fn load_pass(

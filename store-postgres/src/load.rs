@@ -74,14 +74,34 @@ async fn load_in_order(store: &PostgresStore, pass: Vec<LoadBatch>) -> Result<Lo
             return loaded;
         }
     }
-    let loads: Vec<_> = pass.into_iter().map(|batch| load_alone(store, batch).boxed()).collect();
-    Ok(stream::iter(loads).buffered(CITUS_LOADS_MAX).collect().await)
+    let begin = |(place, batch)| {
+        let loaded = load_alone(store, batch);
+        async move { (place, loaded.await) }.boxed()
+    };
+    let loads: Vec<_> = pass.into_iter().enumerate().map(begin).collect();
+    // Not in order: sites that are loaded must not wait for one whose node hangs.
+    let mut loaded: Vec<_> = stream::iter(loads).buffer_unordered(CITUS_LOADS_MAX).collect().await;
+    loaded.sort_unstable_by_key(|&(place, _)| place);
+    Ok(loaded.into_iter().map(|(_, loaded)| loaded).collect())
 }
 
+/// Loads a site in its own transaction. Fails at once if the site's node hangs and is not due.
 async fn load_alone(store: &PostgresStore, batch: LoadBatch) -> Result<LoadReport, StoreError> {
+    let limit = store.bounds.node;
+    let site = batch.site;
+    if !store.hung.may_try(site) {
+        return Err(StoreError::Node { what: LOADING, reason: citus::no_answer(limit) });
+    }
     let pass = [batch];
-    let mut loaded = bounded_load(store.bounds.load, load_together(store, &pass)).await?;
-    loaded.pop().unwrap_or(Err(StoreError::NoSuchSite))
+    if let Ok(loaded) = tokio::time::timeout(limit, load_together(store, &pass)).await {
+        store.hung.answered(site);
+        return loaded?.pop().unwrap_or(Err(StoreError::NoSuchSite));
+    }
+    if store.hung.may_try(site) {
+        store.hung.add(site, citus::sites_beside(store, site).await?);
+    }
+    // The load may also be too large for a node that is slow.
+    Err(StoreError::TooSlow { what: LOADING, reason: citus::no_answer(limit), answered: true })
 }
 
 /// The outcome of each batch of a pass.
@@ -114,7 +134,7 @@ async fn load_together(store: &PostgresStore, pass: &[LoadBatch]) -> Result<Load
 enum Failed {
     NoPartition,
     Raced,
-    /// The tables are distributed over the nodes of Citus, and the pass has several sites.
+    /// The tables are distributed over the nodes of Citus, which was not known.
     Distributed,
     /// `NoPartition`, `Raced` or another error; the code does not tell which.
     Either(StoreError),
@@ -328,7 +348,7 @@ async fn begin(
     let existing: Vec<i64> = row.try_get(4).map_err(failed(LOADING))?;
     let existing: BTreeSet<i64> = existing.into_iter().collect();
     let has_citus: bool = row.try_get(5).map_err(failed(LOADING))?;
-    if has_citus && pass.len() > 1 && citus::is_spread(connection).await? {
+    if has_citus && !store.is_citus.load(Ordering::Relaxed) && citus::is_spread(connection).await? {
         store.is_citus.store(true, Ordering::Relaxed);
         return Err(Failed::Distributed);
     }

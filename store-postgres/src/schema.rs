@@ -4,7 +4,7 @@ use crate::connection::{Pools, bounded};
 use crate::error::failed;
 use crate::limits;
 use crate::sql::query;
-use crate::{address, nodelay};
+use crate::{address, citus, nodelay};
 use fieldvitals_store::StoreError;
 use fieldvitals_store::schema::{self, Schema};
 use sqlx::migrate::{Migration, MigrationType, Migrator};
@@ -18,8 +18,9 @@ const CONNECTIONS_MAX: u32 = 3;
 /// Connections of one server for reports, or of one command: those of running questions, and one that returns to the
 /// pool.
 const READING_CONNECTIONS_MAX: u32 = vitals::limits::QUESTIONS_RUNNING_MAX as u32 + 1;
-/// Connections for background work: loading uses one, and on Citus more; maintenance uses another, and starts vacuums.
-const BACKGROUND_CONNECTIONS_MAX: u32 = limits::CITUS_LOADS_MAX as u32 + 2;
+/// Connections for background work: loading uses one, and on Citus more; maintenance uses another, and starts vacuums. The
+/// last one asks for the sites on a node that hangs, while the others wait for the node.
+const BACKGROUND_CONNECTIONS_MAX: u32 = limits::CITUS_LOADS_MAX as u32 + 3;
 /// Connections of one server.
 pub(crate) const ALL_CONNECTIONS_MAX: u32 =
     CONNECTIONS_MAX + READING_CONNECTIONS_MAX + BACKGROUND_CONNECTIONS_MAX;
@@ -70,8 +71,9 @@ pub(crate) const LOOK: &str = "begin isolation level read committed read only; s
 const MIGRATE: &str = "begin isolation level read committed; set local statement_timeout = '10min'; \
     set local lock_timeout = '2min'; set local idle_in_transaction_session_timeout = '10min'";
 
-/// Connects, migrates the schema, and returns the connection pools.
-pub(crate) async fn open(url: &str) -> Result<Pools, StoreError> {
+/// Connects, migrates the schema, and returns the connection pools, and whether the tables are distributed over the nodes of
+/// Citus.
+pub(crate) async fn open(url: &str) -> Result<(Pools, bool), StoreError> {
     let (mut connection, options) = reach(url).await?;
     let place = format!("Postgres at {}", address::place(&options));
     let at = |error| named(&place, error);
@@ -82,6 +84,7 @@ pub(crate) async fn open(url: &str) -> Result<Pools, StoreError> {
         let migration = Duration::from_millis(limits::DATABASE_MIGRATE_MS_MAX);
         bounded(migration, migrate(&mut connection, known)).await.map_err(at)?;
     }
+    let is_citus = bounded(call, citus::look(&mut connection)).await.map_err(at)?;
     // The result does not matter, because the connection is no longer needed.
     let _ = connection.close().await;
     let tcp_port = address::tcp_port(&options);
@@ -94,11 +97,12 @@ pub(crate) async fn open(url: &str) -> Result<Pools, StoreError> {
             .after_connect(move |_, _| Box::pin(send_at_once(tcp_port)))
             .connect_lazy_with(options.clone())
     };
-    Ok(Pools {
+    let pools = Pools {
         front: pool(CONNECTIONS_MAX),
         reading: pool(READING_CONNECTIONS_MAX),
         background: pool(BACKGROUND_CONNECTIONS_MAX),
-    })
+    };
+    Ok((pools, is_citus))
 }
 
 /// Opens a single connection, because a pool would retry and then not report the reason. Returns the options that worked.

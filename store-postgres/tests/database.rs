@@ -6,7 +6,8 @@ use fieldvitals_store::conformance::{DAY0_MS, explained, load, releases_come_and
 use fieldvitals_store::limits;
 use fieldvitals_store::rollup::{DAY_MS, HOUR_MS, Part, route_id, slot};
 use fieldvitals_store::{
-    CellQuery, Dimension, Erase, MaintenancePart, Retention, SiteId, Source, Store, StoreError,
+    CellQuery, Dimension, Erase, LoadBatch, Loading as _, MaintenancePart, Retention, Senders, SiteId,
+    Source, SpoolId, Store, StoreError,
 };
 use fieldvitals_store_postgres::testing::{Cluster, Database};
 use fieldvitals_store_postgres::{Bounds, PostgresStore};
@@ -448,6 +449,63 @@ async fn a_load_that_takes_too_long_says_so_and_a_smaller_one_takes_place() {
     let store: Arc<dyn Store> = Arc::new(PostgresStore::open_with(&database.url, bounds).await.unwrap());
     let slow = load(&store, site, 1, views(200)).await.err();
     let Some(StoreError::TooSlow { answered: false, .. }) = slow else { panic!("{slow:?}") };
+}
+
+/// What the store reads of the catalog of Citus. The sites up to 10 are on one node, later ones on another. (Each needs a
+/// database of its own: `tests/citus.rs` and docs/scaling.md use a real cluster.)
+const CATALOG: &str = "set allow_system_table_mods = on; \
+    create table pg_catalog.pg_dist_partition (logicalrelid regclass); \
+    insert into pg_catalog.pg_dist_partition values ('page_view'); \
+    create table pg_catalog.pg_dist_placement (shardid bigint, groupid integer); \
+    insert into pg_catalog.pg_dist_placement values (1, 1), (2, 2); \
+    create function get_shard_id_for_distribution_column(regclass, bigint) returns bigint language sql \
+    as 'select case when $2 <= 10 then 1 else 2 end'";
+
+#[tokio::test]
+async fn sites_on_a_node_that_hangs_hold_up_no_other() {
+    let database = Database::migrated().await;
+    let whole = open(&database.url).await;
+    let mut sites = Vec::new();
+    for number in 0..12 {
+        sites.push(site(&whole, &format!("site {number}")).await);
+    }
+    load(&whole, sites[11], 2, vec![update(DAY0_MS, 1, &[])]).await.unwrap();
+    let _ = database.sql(CATALOG);
+    let _ = database.sql(
+        "create function hang() returns trigger language plpgsql as $$ begin \
+         perform pg_sleep(3600); return new; end $$; \
+         create trigger hang before insert on page_view for each row when (new.site_id <= 10) \
+         execute function hang()",
+    );
+    let bounds = Bounds { node: Duration::from_secs(2), ..Bounds::default() };
+    let store = PostgresStore::open_with(&database.url, bounds).await.unwrap();
+    let batch = |&site: &SiteId| LoadBatch {
+        site,
+        spool: SpoolId([1; 16]),
+        after: 0,
+        up_to: 1,
+        beacons: vec![vec![update(DAY0_MS, 2, &[])]],
+        senders: Senders::Unknown,
+    };
+    let loaded = store.load_pass(sites.iter().map(batch).collect()).await.unwrap();
+    // A pass begins eight loads. The node's other sites fail without a try of their own.
+    let (tried, others) = loaded.split_at(8);
+    assert!(
+        tried.iter().all(|loaded| matches!(loaded, Err(StoreError::TooSlow { answered: true, .. }))),
+        "{loaded:?}"
+    );
+    assert!(
+        matches!(others, [Err(StoreError::Node { .. }), Err(StoreError::Node { .. }), Ok(_), Ok(_)]),
+        "{loaded:?}"
+    );
+    // Nothing that asks all nodes waits longer.
+    let bounds = Bounds { node: Duration::from_millis(200), ..Bounds::default() };
+    let store = PostgresStore::open_with(&database.url, bounds).await.unwrap();
+    let mut node: PgConnection = PgConnection::connect(&database.url).await.unwrap();
+    sqlx::raw_sql("begin; lock table load_cursor").execute(&mut node).await.unwrap();
+    let spool = SpoolId([1; 16]);
+    let asked = [store.cursor_max(spool).await.map(drop), store.cursors_forget(spool).await];
+    assert!(asked.iter().all(|asked| matches!(asked, Err(StoreError::Node { .. }))), "{asked:?}");
 }
 
 #[tokio::test]

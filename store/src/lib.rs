@@ -120,7 +120,8 @@ pub enum StoreError {
         what: &'static str,
         /// The error message of the database.
         reason: String,
-        /// Whether the database canceled the statement. If not, the database did not answer and may be unreachable.
+        /// Whether the database is known to answer: it canceled the statement, or only a node of it is silent. If not, the
+        /// database may be unreachable.
         answered: bool,
     },
     /// A database node that holds the rows of some sites is unreachable or refuses the operation. Other sites are on

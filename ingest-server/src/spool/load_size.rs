@@ -20,35 +20,36 @@ pub(super) struct LoadSize {
     together: Option<usize>,
     /// For sites that are loaded alone.
     alone: HashMap<SiteId, usize>,
+    /// Whether the store loads the sites of a pass apart: then a slow site slows down no other, and is loaded with them, by
+    /// its own limit.
+    apart: bool,
 }
 
 impl LoadSize {
-    /// Returns whether loads of the site alone took too long.
+    /// Returns whether the site is to be loaded alone, because its loads took too long.
     pub(super) fn is_slow(&self, site: SiteId) -> bool {
-        self.alone.contains_key(&site)
+        !self.apart && self.alone.contains_key(&site)
     }
 
     /// Takes the first rows off some parts: at least one row, and whole ones, because the cursor stands between rows.
     pub(super) fn take(&self, parts: &mut Parts) -> Parts {
-        let most = match parts.first_key_value() {
-            Some((site, _)) if parts.len() == 1 => self.alone.get(site).copied(),
-            _ => self.together,
-        };
-        let Some(most) = most else { return std::mem::take(parts) };
-        let mut positions: Vec<u64> = parts.values().flatten().map(|&(position, _)| position).collect();
-        positions.sort_unstable();
-        // The last row of which all beacons are among the first `most`.
-        let Some(&first) = positions.first() else { return Parts::new() };
-        let last = match positions.get(most) {
-            None => u64::MAX,
-            Some(&next) => positions.iter().rev().copied().find(|&position| position < next).unwrap_or(first),
+        let is_by_site = self.apart || parts.len() == 1;
+        let all = match self.together {
+            Some(most) if !is_by_site => {
+                let mut positions: Vec<u64> = parts.values().flat_map(positions).collect();
+                positions.sort_unstable();
+                last_row(&positions, most)
+            }
+            _ => u64::MAX,
         };
         let mut taken = Parts::new();
-        parts.retain(|&site, part| {
+        parts.retain(|site, part| {
+            let own = self.alone.get(site).filter(|_| is_by_site);
+            let last = own.map_or(all, |&most| last_row(&positions(part).collect::<Vec<u64>>(), most));
             let rest = part.split_off(part.partition_point(|&(position, _)| position <= last));
             let of_site: Part = std::mem::replace(part, rest);
             if !of_site.is_empty() {
-                taken.insert(site, of_site);
+                taken.insert(*site, of_site);
             }
             !part.is_empty()
         });
@@ -74,6 +75,12 @@ impl LoadSize {
         }
     }
 
+    /// Halves the loads of a site that took too long while other sites of the pass were loaded.
+    pub(super) fn slower_apart(&mut self, site: SiteId, beacons: usize, rows: usize) {
+        self.apart = true;
+        let _ = self.slower(&[site], beacons, rows);
+    }
+
     /// Grows the limit by an eighth after a load in time, up to `whole`, the size of any load.
     pub(super) fn faster(&mut self, sites: &[SiteId], whole: usize) {
         let grown = |most: usize| Some(most + most.div_ceil(8)).filter(|&most| most < whole);
@@ -86,6 +93,16 @@ impl LoadSize {
             _ => self.together = self.together.and_then(grown),
         }
     }
+}
+
+fn positions(part: &Part) -> impl Iterator<Item = u64> {
+    part.iter().map(|&(position, _)| position)
+}
+
+/// The last row of which all beacons are among the first `most`; at least the first row. `positions` are in order.
+fn last_row(positions: &[u64], most: usize) -> u64 {
+    let Some((&next, &first)) = positions.get(most).zip(positions.first()) else { return u64::MAX };
+    positions.iter().rev().copied().find(|&position| position < next).unwrap_or(first)
 }
 
 #[cfg(test)]
@@ -126,6 +143,22 @@ mod tests {
             load_size.faster(&[A], 40);
         }
         assert!(!load_size.is_slow(A));
+    }
+
+    #[test]
+    fn sites_that_are_loaded_apart_are_taken_together_by_their_own_limits() {
+        let mut load_size = LoadSize::default();
+        load_size.slower_apart(A, 40, 9);
+        assert!(!load_size.is_slow(A));
+        let mut rest = parts(&[A, B], 40);
+        let taken = load_size.take(&mut rest);
+        assert!((1..=20).contains(&taken[&A].len()), "{}", taken[&A].len());
+        assert_eq!(taken[&B].len(), 40);
+        assert_eq!(rest.keys().collect::<Vec<_>>(), [&A]);
+        for _ in 0..40 {
+            load_size.faster(&[A], 40);
+        }
+        assert_eq!(count(&load_size.take(&mut parts(&[A, B], 40))), 80);
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! Loads rows in passes: one call of the store for all sites of some rows.
 //!
 //! An error of a whole pass may be the fault of one site. Such a pass is split by sites until the refused site is alone;
-//! the other sites are loaded. A pass that took too long is split by rows ([`super::load_size`]). Beacons of a deleted site
-//! are counted as discarded.
+//! the other sites are loaded. A pass that took too long is split by rows ([`super::load_size`]). A single site that took too
+//! long in a pass is held. Beacons of a deleted site are counted as discarded.
 
 use super::file::{Epoch, SpoolRow};
 use super::load_size::Parts;
@@ -140,10 +140,10 @@ impl Loader {
             Ok(outcomes) => outcomes,
             Err(error) => return Err(self.failed(error, &sent, positions.len())),
         };
-        self.load_size.faster(
-            &sent.iter().map(|sent| sent.site).collect::<Vec<_>>(),
-            self.spool.shared.bounds.load_views,
-        );
+        if sent.len() > 1 {
+            let sites: Vec<SiteId> = sent.iter().map(|sent| sent.site).collect();
+            self.load_size.faster(&sites, self.spool.shared.bounds.load_views);
+        }
         let mut not_loaded = NotLoaded::default();
         for (sent, outcome) in sent.iter().zip(outcomes) {
             self.done(epoch, sent, outcome, &mut not_loaded)?;
@@ -163,6 +163,7 @@ impl Loader {
         match outcome {
             Ok(report) => {
                 self.cursors.insert((epoch.number, site), up_to);
+                self.load_size.faster(&[site], self.spool.shared.bounds.load_views);
                 self.spool.shared.held().loaded(site);
                 self.note_overflow(site, &report.overflow);
                 self.count(site, up_to, |stats| {
@@ -181,6 +182,12 @@ impl Loader {
                 }
                 self.cursors.insert((epoch.number, site), at);
                 not_loaded.moved.insert(site);
+            }
+            // Only a store that loads sites apart says so of one site. The site waits, because another try at once might
+            // hold up the other sites for as long: its node may hang.
+            Err(error @ StoreError::TooSlow { answered: true, .. }) => {
+                self.load_size.slower_apart(site, beacons as usize, rows);
+                not_loaded.refused.push((site, error));
             }
             Err(error) => match self.failed(error, std::slice::from_ref(sent), rows) {
                 StepError::Site(error) => not_loaded.refused.push((site, error)),

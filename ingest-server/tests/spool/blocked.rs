@@ -226,6 +226,30 @@ async fn sites_that_were_refused_together_are_loaded_together_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sites_on_a_node_that_hangs_are_held_and_retried_in_smaller_loads() {
+    const SITES: u32 = 20;
+    let mut place = Place::new().await;
+    for number in 2..SITES {
+        place.sites.push(site(&place.store(), &format!("site {number}")).await);
+    }
+    let spool = place.still().await;
+    place.append(&spool, 0..10 * SITES).await;
+    spool.close().await;
+    place.store.hang(place.sites.iter().skip(1).copied());
+    let running = place.start_with(Bounds { site_retry: Duration::from_secs(60), ..eager() }).await;
+    let spool = &running.spool;
+    until(async || spool.stats().loaded == 10 && spool.held().len() == 19).await;
+    until(async || place.store.loads().len() > 1).await;
+    place.store.hang([]);
+    let loads = place.store.loads();
+    assert_eq!(loads[0], 200, "one pass finds all of them");
+    assert!(loads[1] <= 19 * 5, "{loads:?}");
+    until(async || spool.stats().waiting == 0 && spool.held().is_empty()).await;
+    assert_law(&running.stop().await);
+    place.assert_has(0..10 * SITES).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_loaded_of_a_site_before_it_is_refused_again_waits_no_more() {
     let place = Place::new().await;
     refuse(&place, place.sites[0]).await;

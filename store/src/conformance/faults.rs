@@ -12,6 +12,7 @@ use crate::{
     TallyQuery, Token, TokenId, Total, Transfer, UrlCounts, ValueCell, Version, Violation,
 };
 use async_trait::async_trait;
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -37,6 +38,8 @@ pub struct FaultyStore {
     silent: AtomicBool,
     /// Whether a node is gone that has rows of some sites: calls about all sites fail.
     node_gone: AtomicBool,
+    /// The sites on a node that hangs.
+    hung: Mutex<BTreeSet<SiteId>>,
 }
 
 impl FaultyStore {
@@ -47,7 +50,8 @@ impl FaultyStore {
         let (in_time, node_gone) = (AtomicU64::new(u64::MAX), AtomicBool::new(false));
         let (silent, loads) = (AtomicBool::new(false), Mutex::default());
         let comparisons = std::array::from_fn(|_| AtomicU64::new(0));
-        Self { inner, fine, before, after, comparisons, loads, in_time, silent, node_gone }
+        let hung = Mutex::default();
+        Self { inner, fine, before, after, comparisons, loads, in_time, silent, node_gone, hung }
     }
 
     /// The next `calls` of the loader's methods fail as if the database was away.
@@ -77,6 +81,15 @@ impl FaultyStore {
     /// Whether a node is gone that has rows of some sites: the loader's calls about all sites fail.
     pub fn node_gone(&self, is_gone: bool) {
         self.node_gone.store(is_gone, Ordering::SeqCst);
+    }
+
+    /// From now on loads of these sites take too long, while other sites of the same pass are loaded.
+    pub fn hang(&self, sites: impl IntoIterator<Item = SiteId>) {
+        *self.hung.lock().unwrap_or_else(PoisonError::into_inner) = sites.into_iter().collect();
+    }
+
+    fn is_hung(&self, site: SiteId) -> bool {
+        self.hung.lock().unwrap_or_else(PoisonError::into_inner).contains(&site)
     }
 
     fn fail_if_node_gone(&self) -> Result<(), StoreError> {
@@ -124,6 +137,10 @@ impl FaultyStore {
 
 fn fault(reason: &str) -> StoreError {
     StoreError::Database { what: "a test's fault", reason: reason.to_owned(), transient: true }
+}
+
+fn slow(answered: bool) -> StoreError {
+    StoreError::TooSlow { what: "a test's fault", reason: "it took too long".to_owned(), answered }
 }
 
 #[async_trait]
@@ -237,11 +254,16 @@ impl Loading for FaultyStore {
         self.loads.lock().unwrap_or_else(PoisonError::into_inner).push(beacons);
         self.fail_if_away()?;
         if beacons as u64 > self.in_time.load(Ordering::SeqCst) {
-            let reason = "it took too long".to_owned();
-            let answered = !self.silent.load(Ordering::SeqCst);
-            return Err(StoreError::TooSlow { what: "a test's fault", reason, answered });
+            return Err(slow(!self.silent.load(Ordering::SeqCst)));
         }
-        let loaded = self.inner.load_pass(pass).await?;
+        let is_hung: Vec<bool> = pass.iter().map(|batch| self.is_hung(batch.site)).collect();
+        let (_, others): (Vec<_>, Vec<_>) = pass.into_iter().partition(|batch| self.is_hung(batch.site));
+        let mut others = self.inner.load_pass(others).await?.into_iter();
+        let hang = |is_hung: bool| match is_hung {
+            true => Some(Err(slow(true))),
+            false => others.next(),
+        };
+        let loaded = is_hung.into_iter().filter_map(hang).collect();
         if Self::due(&self.after) { Err(fault("the answer was lost")) } else { Ok(loaded) }
     }
 }

@@ -43,7 +43,38 @@ pub struct Connections {
 struct Places {
     next_id: u64,
     by_id: HashMap<u64, Arc<Shared>>,
-    by_network: HashMap<IpNet, usize>,
+    by_network: HashMap<IpNet, OfNetwork>,
+    waiting: Waiting,
+}
+
+/// The connections of a client network.
+#[derive(Default)]
+struct OfNetwork {
+    count: usize,
+    waiting: Waiting,
+}
+
+/// Connections that waited when they were last listed, with the time since which they waited, the longest last. Whatever
+/// begins to wait after that waits less long, so the list is searched again only once it is used up.
+#[derive(Default)]
+struct Waiting(Vec<(u64, u64)>);
+
+impl Waiting {
+    /// Takes the connection that has waited longest, of those that still wait.
+    fn pop(&mut self, by_id: &HashMap<u64, Arc<Shared>>) -> Option<u64> {
+        while let Some((since, id)) = self.0.pop() {
+            let still_waits = |shared: &Arc<Shared>| shared.waiting_since.load(Ordering::Relaxed) == since;
+            if by_id.get(&id).is_some_and(still_waits) {
+                return Some(id);
+            }
+        }
+        None
+    }
+
+    fn list(&mut self, all: impl Iterator<Item = (u64, u64)>) {
+        self.0.extend(all);
+        self.0.sort_unstable_by(|a, b| b.cmp(a));
+    }
 }
 
 /// State of a connection that other threads can access.
@@ -62,10 +93,10 @@ impl Places {
     fn remove(&mut self, id: u64) -> Option<Arc<Shared>> {
         let shared = self.by_id.remove(&id)?;
         if let Some(network) = shared.network
-            && let Some(count) = self.by_network.get_mut(&network)
+            && let Some(of_network) = self.by_network.get_mut(&network)
         {
-            *count = count.saturating_sub(1);
-            if *count == 0 {
+            of_network.count = of_network.count.saturating_sub(1);
+            if of_network.count == 0 {
                 self.by_network.remove(&network);
             }
         }
@@ -73,13 +104,30 @@ impl Places {
     }
 
     /// Returns the connection, of one network or of all, that has waited longest; connections of trusted proxies last.
-    fn longest_waiting(&self, network: Option<IpNet>) -> Option<u64> {
-        let of_network = |shared: &Shared| network.is_none() || shared.network == network;
-        let waiting = self.by_id.iter().filter_map(|(id, shared)| {
-            let since = shared.waiting_since.load(Ordering::Relaxed);
-            (since != 0 && of_network(shared)).then_some((shared.network.is_none(), since, *id))
-        });
-        waiting.min().map(|(.., id)| id)
+    fn longest_waiting(&mut self, network: Option<IpNet>) -> Option<u64> {
+        let Self { by_id, by_network, waiting, .. } = self;
+        let list = match network {
+            Some(network) => &mut by_network.get_mut(&network)?.waiting,
+            None => waiting,
+        };
+        if let Some(id) = list.pop(by_id) {
+            return Some(id);
+        }
+        let all_waiting = || {
+            by_id.iter().filter_map(|(&id, shared)| {
+                let since = shared.waiting_since.load(Ordering::Relaxed);
+                (since != 0).then_some((shared.network, (since, id)))
+            })
+        };
+        let is_listed = |of: Option<IpNet>| of.is_some() && (network.is_none() || of == network);
+        list.list(all_waiting().filter(|&(of, _)| is_listed(of)).map(|(_, waiting)| waiting));
+        let of_proxy = || {
+            all_waiting()
+                .filter(|(of, _)| network.is_none() && of.is_none())
+                .map(|(_, waiting)| waiting)
+                .min()
+        };
+        list.pop(by_id).or_else(|| of_proxy().map(|(_, id)| id))
     }
 }
 
@@ -146,7 +194,9 @@ impl Connections {
         let peer = peer.to_canonical();
         let network = (!self.proxies.name(peer)).then(|| network(peer));
         let mut places = self.places();
-        let of_network = network.map_or(0, |network| places.by_network.get(&network).copied().unwrap_or(0));
+        let of_network = network
+            .and_then(|network| places.by_network.get(&network))
+            .map_or(0, |of_network| of_network.count);
         let is_full = match self.limits.client_max {
             max if max > 0 && of_network >= max => Some(network),
             _ => (places.by_id.len() >= self.limits.all_max).then_some(None),
@@ -165,7 +215,7 @@ impl Connections {
         let shared = Arc::new(Shared { network, ..Shared::default() });
         places.by_id.insert(id, Arc::clone(&shared));
         if let Some(network) = network {
-            *places.by_network.entry(network).or_default() += 1;
+            places.by_network.entry(network).or_default().count += 1;
         }
         drop(places);
         if is_full.is_some() {
@@ -241,6 +291,23 @@ mod tests {
         assert_eq!(all.open(), 1, "an evicted place is freed once");
         drop(new);
         assert_eq!(all.open(), 0);
+    }
+
+    #[test]
+    fn connection_that_answered_since_others_were_listed_is_closed_after_them() {
+        let all = connections(3, 0);
+        let places = ["198.51.100.1", "203.0.113.1", "192.0.2.1"].map(|peer| admit(&all, peer).unwrap());
+        (0..3).for_each(|place| waits(&places[place], [10, 20, 30][place]));
+        let evicted = || places.each_ref().map(Place::is_evicted);
+        let first = admit(&all, "198.51.100.9").unwrap();
+        waits(&places[1], 50);
+        let second = admit(&all, "198.51.100.9").unwrap();
+        assert_eq!(evicted(), [true, false, true]);
+        waits(&first, 40);
+        waits(&second, 60);
+        let _third = admit(&all, "198.51.100.9").unwrap();
+        assert!(first.is_evicted() && !second.is_evicted());
+        assert_eq!(evicted(), [true, false, true]);
     }
 
     #[test]

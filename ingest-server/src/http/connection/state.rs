@@ -55,6 +55,8 @@ pub(super) struct Conn {
     is_body_unread: Cell<bool>,
     /// Deadline of a blocked response.
     send_deadline: Cell<Option<Instant>>,
+    /// Time for which the next blocked response may wait. Waiting uses it up, and accepted bytes refill it.
+    patience: Cell<Duration>,
     /// Bytes passed to the dispatcher since the last request began or ended.
     head_bytes: Cell<usize>,
     reads: Cell<u8>,
@@ -84,6 +86,7 @@ impl Conn {
             is_asking: Cell::new(false),
             is_body_unread: Cell::new(false),
             send_deadline: Cell::new(None),
+            patience: Cell::new(STALL),
             head_bytes: Cell::new(0),
             reads: Cell::new(0),
             is_lingering: Cell::new(false),
@@ -310,21 +313,26 @@ impl Conn {
 
     /// Records that the system accepted `sent` of `of` bytes.
     pub(super) fn note_sent(&self, sent: usize, of: usize) {
-        let Some(deadline) = self.send_deadline.get() else { return };
+        let Some(deadline) = self.send_deadline.get() else {
+            if self.patience.get() < STALL {
+                self.patience.set(refilled(self.patience.get(), sent));
+            }
+            return;
+        };
+        let now = Instant::now();
+        self.patience.set(refilled(deadline.saturating_duration_since(now), sent));
         if sent == of {
             self.send_deadline.set(None);
             self.update();
         } else {
-            let more_ms = sent as u64 * 1_000 / limits::SEND_BYTES_PER_SECOND_MIN;
-            let later = deadline + Duration::from_millis(more_ms);
-            self.send_deadline.set(Some(later.min(Instant::now() + STALL)));
+            self.send_deadline.set(Some(now + self.patience.get()));
         }
     }
 
     /// Records that the system accepts no bytes, because the client does not read.
     pub(super) fn note_blocked(&self) {
         if self.send_deadline.get().is_none() {
-            self.send_deadline.set(Some(Instant::now() + STALL));
+            self.send_deadline.set(Some(Instant::now() + self.patience.get()));
             self.update();
         }
     }
@@ -374,6 +382,13 @@ impl Conn {
             stream.end(None);
         }
     }
+}
+
+/// The patience after the system has accepted more bytes. The bytes may only fill a buffer of the client's system, so they count
+/// for no more than the time in which a client must read them.
+fn refilled(patience: Duration, sent: usize) -> Duration {
+    let more_ms = sent as u64 * 1_000 / limits::SEND_BYTES_PER_SECOND_MIN;
+    (patience + Duration::from_millis(more_ms)).min(STALL)
 }
 
 #[cfg(test)]
@@ -432,6 +447,37 @@ mod tests {
     async fn connection_closed_before_its_handshake_is_no_fault() {
         assert_eq!(handshake_faults(b"").await, 0);
         assert_eq!(handshake_faults(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n").await, 1);
+    }
+
+    /// The number of seconds for which a client is served that reads so many bytes each second; at most 60.
+    fn served_s(bytes_per_second: usize) -> u64 {
+        let mut patience = STALL;
+        let is_over = |_: &u64| {
+            let left = patience.saturating_sub(Duration::from_secs(1));
+            patience = refilled(left, bytes_per_second);
+            left.is_zero()
+        };
+        (1..60).find(is_over).unwrap_or(60)
+    }
+
+    #[test]
+    fn client_that_reads_slowly_is_served_for_longer_and_at_the_least_rate_without_end() {
+        assert_eq!([0, 16, 64].map(|kib| served_s(kib * 1_024)), [6, 8, 60]);
+    }
+
+    #[tokio::test]
+    async fn bytes_that_the_system_accepts_renew_no_deadline() {
+        let connections = connections();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stream, peer) = listener.accept().await.unwrap();
+        let conn = Conn::new(Transport::new(stream, None), connections.admit(peer.ip()).unwrap());
+        conn.note_blocked();
+        // The whole rest of a piece: the next piece is blocked again.
+        conn.note_sent(1, 1);
+        assert!(conn.patience.get() < STALL);
+        conn.note_sent(limits::SEND_BYTES_PER_SECOND_MIN as usize, usize::MAX);
+        assert_eq!(conn.patience.get(), STALL, "read bytes do");
     }
 
     #[tokio::test]
