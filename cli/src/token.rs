@@ -49,7 +49,8 @@ enum Command {
     /// Revoke a token, within a second.
     Revoke {
         /// The id of the token, from `token list`; or its name, if no other token has it.
-        token: String,
+        #[arg(value_name = "ID|NAME")]
+        which: String,
         #[command(flatten)]
         common: Common,
     },
@@ -175,16 +176,16 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
                 output::print(&table(&tokens).render(Terminal::of_stdout()));
             }
         }
-        Command::Revoke { token, common } => {
+        Command::Revoke { which, common } => {
             let id = match common.remote.remote(&common.store)? {
                 Some(remote) => {
-                    let id = id_of(&token, async || Ok(remote.tokens().await?)).await?;
+                    let id = id_of(&which, async || Ok(remote.tokens().await?)).await?;
                     remote.token_revoke(id).await?;
                     id
                 }
                 None => {
                     let revoke = async |store: &dyn Store| {
-                        let id = id_of(&token, async || shown(store).await).await?;
+                        let id = id_of(&which, async || shown(store).await).await?;
                         let revoked = here(store).token_revoke(TokenId(id)).await;
                         revoked
                             .with_context(|| format!("token {id} (`fieldvitals token list` shows them)"))?;

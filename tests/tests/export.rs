@@ -253,9 +253,14 @@ async fn export_into_a_pipe_is_the_file() {
     let file = folder.path().join("views");
     for format in ["parquet", "csv", "jsonl"] {
         let args = ["--format", format, "--row-group", "1000"];
+        if format != "parquet" {
+            let refused = export(["--data-dir", data], &file, &args);
+            assert!(refused.code == Some(2) && refused.stderr.contains("--force replaces it"), "{refused:?}");
+        }
+        let args = [&args[..], &["--force"]].concat();
         assert_eq!(export(["--data-dir", data], &file, &args).code, Some(0));
         let mut piped = command(&["export", "--output", "-", "--data-dir", data]);
-        let piped = piped.args(args).output().unwrap();
+        let piped = piped.args(&args).output().unwrap();
         assert!(piped.status.success(), "{}", String::from_utf8_lossy(&piped.stderr));
         assert!(piped.stdout == std::fs::read(&file).unwrap(), "{format}");
     }

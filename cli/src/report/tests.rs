@@ -49,7 +49,7 @@ fn pages(next_cursor: &Value) -> String {
     "routes_hidden": 3, "next_cursor": next_cursor, "missing": [], "pages": [
         {"route": "/", "views": 123, "views_estimated": 123, "metrics": {"LCP": lcp(1800.5, "good", 120), "CLS": cls, "NEW": cls},
          "impact": {"metric": "CLS", "views": 42.3, "share": 0.5, "share_at_least": 0.42}, "quality": quality("fail", 70.0),
-         "previous": {"CLS": {"n": 90, "p75": 0.08, "change_percent": 29.25, "verdict": "worse"}}},
+         "previous": {"CLS": {"n": 90, "p75": 0.08, "change_percent": 29.3, "verdict": "worse"}}},
         {"route": "=cmd|' /C calc'!A0", "views": 9, "views_estimated": 9, "metrics": {"LCP": lcp(5000.0, "poor", 9)}},
     ], "advice": {"min_n": 100, "min_slow": 30, "causes": [], "silent": [], "recommendations": [
         {"code": "lcp-render-delay", "metric": "LCP", "severity": "high", "title": "Paint the largest element sooner",
@@ -129,7 +129,7 @@ async fn csv_holds_a_line_a_metric_and_no_formula() {
         "site,route,views,views_estimated,metric,unit,n,p50,p75,p90,p95,p75_low,p75_high,rating,good,needs_improvement,poor,\
          previous_n,previous_p75,change_percent,verdict\n\
          default,/,123,123,LCP,ms,120,1200.1,1800.5,2500,3000,1700,1900,good,115,3,2,,,,\n\
-         default,/,123,123,CLS,score,100,0,0.1034,0.2,0.3,0.09,0.12,needs-improvement,50,50,0,90,0.08,29.25,worse\n\
+         default,/,123,123,CLS,score,100,0,0.1034,0.2,0.3,0.09,0.12,needs-improvement,50,50,0,90,0.08,29.3,worse\n\
          default,'=cmd|' /C calc'!A0,9,90,LCP,ms,9,1200.1,5000,2500,3000,,,poor,4,3,2,,,,\n"
     );
 }
