@@ -123,17 +123,12 @@ fn pages_of(paths: &[String]) -> (Vec<Page>, Vec<Known>) {
 /// The names that get the places that groups leave.
 fn known_beside(groups: &RouteGroups, paths: &[String]) -> Vec<Known> {
     let mut random = Random(7);
-    let (mut seen, mut known) = (BTreeSet::new(), Vec::new());
-    for path in paths {
-        let route = route::of_path(&PageUrl::read(&url_of(path)).unwrap());
-        if groups.group_of(&route).is_none()
-            && known.len() < ROUTES_PER_SITE_MAX
-            && seen.insert(route.clone())
-        {
-            known.push(Known { route, network: Network::from_number(random.below(NETWORKS) as i16) });
-        }
-    }
-    known
+    let mut seen = BTreeSet::new();
+    let routes = paths.iter().map(|path| route::of_path(&PageUrl::read(&url_of(path)).unwrap()));
+    let named = routes.filter(|route| seen.insert(route.clone()) && groups.group_of(route).is_none());
+    let known =
+        named.map(|route| Known { route, network: Network::from_number(random.below(NETWORKS) as i16) });
+    known.take(ROUTES_PER_SITE_MAX).collect()
 }
 
 fn site(route_groups: RouteGroups) -> Site {
@@ -237,7 +232,7 @@ fn documentation_in_languages_and_versions_is_grouped_in_some_studies() {
     let paths = paths(&kind);
     let (pages, _) = pages_of(&paths);
     let mut groups = RouteGroups::default();
-    for _ in 0..8 {
+    for _ in 0..3 {
         let known = known_beside(&groups, &paths);
         let lesson = learn(&pages, total(&pages), &known, &groups);
         groups = lesson.applied(&groups, |proposal| proposal.doubt.is_none());

@@ -11,12 +11,13 @@ function pattern(path, tree) {
     const [name, value = name, kind] = [node[0]].flat();
     // The root, groups and the page itself are not in the path.
     if (!value || value.startsWith("__PAGE__") || /^\(.*\)$/.test(value)) continue;
-    folders.push(kind ? `[${kind.includes("c") ? "..." : ""}${name}]` : name);
+    folders.push(kind ? `[${kind.includes("c") ? "..." : ""}${name}]` : name.replace("/", ""));
     end = value.split("/").pop();
   }
   // Another end means that a slot shows the page of this path, over the page of the tree.
   const last = path.replace(/\/$/, "").split("/").pop();
-  return decodeURIComponent(last) === decodeURIComponent(end) ? `/${folders.join("/")}` : "";
+  const isPage = end === "_not-found" || decodeURIComponent(last) === decodeURIComponent(end);
+  return isPage ? `/${folders.join("/")}` : "";
 }
 
 export default function Fieldvitals() {
