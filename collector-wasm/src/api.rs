@@ -3,23 +3,15 @@
 use crate::explain::trim;
 use crate::names;
 use crate::page::{
-    Js, call_with, get, is, item, items, keep, length, matched, named, number, one_of, parts, place, plain,
+    Js, call_with, get, is, item, items, keep, length, matched, named, number, one_of, place, placed, same,
     spelled, text,
 };
 use crate::state::Collector;
-use vitals::beacon::write;
 use vitals::limits::{MARKS_MAX, TAGS_MAX};
 use vitals::metric::{Metric, Value};
-use vitals::snapshot::Snapshot;
-use vitals::view::ViewId;
 
 /// A function of the page's that wants to know a metric.
-pub struct Listener {
-    metric: Metric,
-    run: Js,
-    /// What it was told, of the views that the document keeps.
-    pub told: Vec<(ViewId, Value)>,
-}
+pub type Listener = (Metric, Js);
 
 impl Collector {
     /// Takes a call `[name, arguments, time]`.
@@ -43,10 +35,10 @@ impl Collector {
             }
             names::ON => {
                 let name = call_with(name, names::TO_UPPER_CASE, Js::NOTHING);
-                if let Some(metric) = one_of(&Metric::ALL, Metric::name, name)
+                if let Some(metric) = one_of(&Metric::ALL, name)
                     && get(second, names::CALL).exists()
                 {
-                    self.listeners.push(Listener { metric, run: keep(second), told: Vec::new() });
+                    self.listeners.push((metric, keep(second)));
                 }
             }
             _ => {}
@@ -82,33 +74,20 @@ impl Collector {
         let (view, start) = self.document.current();
         // A server refuses what no metric could be.
         let (Ok(since), false) = (Value::new(Metric::Tti, at - start), self.consent.quiet) else { return };
-        let name = place(matched(name, names::TAG_NAME));
+        let name = matched(name, names::TAG_NAME);
         let mut count = 0;
-        for (known, its, at) in &mut self.batch.marks {
-            if *known == view {
+        for (of, its, at) in &mut self.batch.marks {
+            if *of == view {
                 count += 1;
-                if *its == name {
+                if same(placed(*its), name) {
                     *at = since;
                     return;
                 }
             }
         }
+        // Only a kept mark gets a place for its name, because texts stay until the document ends.
         if count < MARKS_MAX {
-            self.batch.marks.push((view, name, since));
-        }
-    }
-
-    /// Notes whom to tell of values that are new or have changed.
-    pub fn tell_listeners(&mut self, view: &Snapshot<u32>, id: &str) {
-        for listener in &mut self.listeners {
-            let metric = listener.metric;
-            let Some(value) = view.values.get(metric) else { continue };
-            match listener.told.iter_mut().find(|(id, _)| *id == view.id) {
-                Some((_, told)) if *told == value => continue,
-                Some((_, told)) => *told = value,
-                None => listener.told.push((view.id, value)),
-            }
-            self.calls.push((listener.run, plain(parts(&write::told(view, id, (metric, value))))));
+            self.batch.marks.push((view, place(name), since));
         }
     }
 }

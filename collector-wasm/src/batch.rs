@@ -3,22 +3,32 @@
 use crate::context::{cpu, memory};
 use crate::names;
 use crate::page::{
-    Js, call_with, cut, fail, get, hold, is, item, list, now, number, parts, place, put_text, same,
+    Js, call_with, cut, fail, get, hold, is, list, now, number, parts, place, place_id, placed, same,
     some_number, text, tree, written,
 };
 use crate::state::Collector;
 use vitals::beacon::write;
-use vitals::beacon::{DROPPED_URL, Wire};
+use vitals::beacon::write::{Own, Wire};
+use vitals::document::Document;
 use vitals::limits::BODY_BYTES_MAX;
 use vitals::metric::Value;
-use vitals::snapshot::Snapshot;
 use vitals::view::{Device, ViewId, Viewport};
 
-/// The page's marks.
-#[derive(Default)]
+/// A value of a page view: of a mark by the place of its name, or of a metric by the number of its listener.
+type Noted = (ViewId, u32, Value);
+
+/// Marks and known values, of the views that the document keeps.
+#[derive(Debug)]
 pub struct Batch {
-    /// Marks set by the page, by view, with the places of their names.
-    pub marks: Vec<(ViewId, u32, Value)>,
+    /// Marks set by the page.
+    pub marks: Vec<Noted>,
+    /// The values that the page's listeners know.
+    told: Vec<Noted>,
+}
+
+impl Batch {
+    /// No marks and no known values.
+    pub const EMPTY: Self = Self { marks: Vec::new(), told: Vec::new() };
 }
 
 impl Collector {
@@ -49,28 +59,31 @@ impl Collector {
         let all = list();
         let mut news = Vec::new();
         self.read_fetch();
-        let mut views = self.document.snapshots(now());
-        forget_others(&mut self.batch.marks, &views, |(id, ..)| *id);
-        for listener in &mut self.listeners {
-            forget_others(&mut listener.told, &views, |(id, _)| *id);
-        }
-        for view in &mut views {
-            if self.consent.quiet {
+        let Self { document, batch, listeners, calls, consent, .. } = self;
+        forget_others(&mut batch.marks, document);
+        forget_others(&mut batch.told, document);
+        document.each_view(now(), |view| {
+            if consent.quiet {
                 (view.engaged, view.first_input_ms) = (None, None);
             }
-            let id = view.id.text();
-            let value = tree(parts(&write::view(view, &id, &self.batch.marks)));
-            self.tell_listeners(view, &id);
+            let id = place_id(view.id);
+            let value = tree(parts(&write::view(view, id, &batch.marks)));
+            for (number, &(metric, run)) in listeners.iter().enumerate() {
+                if let Some(value) = view.values.get(metric)
+                    && is_news(&mut batch.told, (view.id, number as u32, value))
+                {
+                    calls.push((run, tree(parts(&write::told(view, id, (metric, value))))));
+                }
+            }
             let json = written(value);
-            let url = item(Js::TEXTS, view.url.unwrap_or_default() as i32);
-            if !json.exists() || same(url, put_text(DROPPED_URL)) {
-                continue;
+            let dropped = placed(Own::Dropped as u32);
+            if json.exists() && !same(placed(view.url.unwrap_or_default()), dropped) {
+                if !is(call_with(Js::REPORTED, names::INCLUDES, json), Js::ITSELF) {
+                    news.push(value);
+                }
+                call_with(all, names::PUSH, json);
             }
-            if !is(call_with(Js::REPORTED, names::INCLUDES, json), Js::ITSELF) {
-                news.push(value);
-            }
-            call_with(all, names::PUSH, json);
-        }
+        });
         let mut bodies = Vec::new();
         self.bodies(&news, &mut bodies);
         if told {
@@ -101,20 +114,21 @@ impl Collector {
         self.seq += 1;
         let network = get(Js::NAVIGATOR, names::CONNECTION);
         let connection = text(network, names::EFFECTIVE_TYPE);
-        let told = !self.consent.quiet;
+        let quiet = self.consent.quiet;
+        let navigator = if quiet { Js::NOTHING } else { Js::NAVIGATOR };
         let wire = Wire {
-            site: self.options.site.into(),
+            site: self.options.site,
             seq: self.seq,
-            url: self.url.into(),
-            route: 0.into(),
+            url: self.url,
+            route: 0,
             device: Some(device()),
-            connection: place(connection).into(),
-            rtt_ms: some_number(network, names::RTT).filter(|_| told),
-            memory: memory().filter(|_| told),
-            cpu: cpu().filter(|_| told),
-            release: place(release_name()).into(),
+            connection: place(connection),
+            rtt_ms: some_number(get(navigator, names::CONNECTION), names::RTT),
+            memory: memory(navigator),
+            cpu: cpu(navigator),
+            release: place(release_name()),
             viewport: Some(viewport()),
-            tags: if self.consent.quiet { &[] } else { &self.tags },
+            tags: if quiet { &[] } else { &self.tags },
             sample: Some(self.options.share()),
             errors: fail(0) as u32,
             webdriver: is(Js::NAVIGATOR, names::WEBDRIVER),
@@ -129,16 +143,28 @@ impl Collector {
     }
 }
 
-/// Removes the items of views that the document no longer keeps. Takes fewer bytes of the module than `retain`.
-fn forget_others<T>(items: &mut Vec<T>, views: &[Snapshot<u32>], id: fn(&T) -> ViewId) {
+/// Removes the values of views that the document no longer keeps. Takes fewer bytes of the module than `retain`.
+#[inline(never)]
+fn forget_others(values: &mut Vec<Noted>, document: &Document<u32>) {
     let mut place = 0;
-    while let Some(id) = items.get(place).map(id) {
-        if views.iter().any(|view| view.id == id) {
+    while let Some((view, ..)) = values.get(place) {
+        if document.keeps(*view) {
             place += 1;
         } else {
-            items.remove(place);
+            values.remove(place);
         }
     }
+}
+
+/// Whether a value is new or has changed. Notes it.
+fn is_news(known: &mut Vec<Noted>, new: Noted) -> bool {
+    for old in known.iter_mut() {
+        if (old.0, old.1) == (new.0, new.1) {
+            return std::mem::replace(&mut old.2, new.2) != new.2;
+        }
+    }
+    known.push(new);
+    true
 }
 
 /// The release of the script tag; otherwise the page's first `<meta name="release">`.

@@ -18,6 +18,9 @@ pub struct Consent {
 }
 
 impl Consent {
+    /// No consent.
+    pub const NONE: Self = Self { allowed: false, storage: false, quiet: false, out: false };
+
     /// The consent given by the tag and the page so far.
     pub fn of(options: &Options) -> Self {
         Self {

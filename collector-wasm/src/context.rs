@@ -15,7 +15,10 @@ impl Collector {
             return;
         }
         let entry = item(call_with(Js::PERFORMANCE, names::GET_ENTRIES_BY_TYPE, names::NAVIGATION), 0);
-        self.is_fetch_read = entry.exists();
+        if !entry.exists() {
+            return;
+        }
+        self.is_fetch_read = true;
         let edges: Edges = std::array::from_fn(|edge| number(entry, names::WORKER_START.plus(edge as i32)));
         let encoded_bytes = number(entry, names::ENCODED_BODY_SIZE);
         let mut server_timings = Vec::new();
@@ -35,7 +38,7 @@ impl Collector {
         let fetch = Fetch {
             protocol: place(text(entry, names::NEXT_HOP_PROTOCOL)),
             delivery: Delivery::of(
-                one_of(Delivery::ALL, Delivery::name, text(entry, names::DELIVERY_TYPE)),
+                one_of(Delivery::ALL, text(entry, names::DELIVERY_TYPE)),
                 number(entry, names::TRANSFER_SIZE),
                 encoded_bytes,
                 edges[0] > 0.0,
@@ -43,13 +46,11 @@ impl Collector {
             encoded_bytes,
             server_timings,
             not_restored,
-            confidence: one_of(ConfidenceLevel::ALL, ConfidenceLevel::name, text(confidence, names::VALUE))
-                .map(|level| Confidence {
-                    level,
-                    trigger_rate: number(confidence, names::RANDOMIZED_TRIGGER_RATE),
-                }),
+            confidence: one_of(ConfidenceLevel::ALL, text(confidence, names::VALUE)).map(|level| {
+                Confidence { level, trigger_rate: number(confidence, names::RANDOMIZED_TRIGGER_RATE) }
+            }),
         };
-        self.document.fetched(Fetched { edges, fetch: fetch.into() });
+        self.document.fetched(Fetched { edges, fetch });
     }
 }
 
@@ -73,12 +74,12 @@ fn wants(name: Js) -> bool {
 }
 
 /// The class of the device's memory.
-pub fn memory() -> Option<Tier> {
-    Tier::of_memory(number(Js::NAVIGATOR, names::DEVICE_MEMORY))
+pub fn memory(navigator: Js) -> Option<Tier> {
+    Tier::of_memory(number(navigator, names::DEVICE_MEMORY))
 }
 
 /// The class of its processor.
-pub fn cpu() -> Option<Tier> {
-    Tier::of_cpu_tier(number(Js::NAVIGATOR, names::CPU_PERFORMANCE))
-        .or_else(|| Tier::of_cores(number(Js::NAVIGATOR, names::HARDWARE_CONCURRENCY)))
+pub fn cpu(navigator: Js) -> Option<Tier> {
+    Tier::of_cpu_tier(number(navigator, names::CPU_PERFORMANCE))
+        .or_else(|| Tier::of_cores(number(navigator, names::HARDWARE_CONCURRENCY)))
 }

@@ -65,17 +65,8 @@ pub fn trim(text: Js) -> Js {
 /// remove it.
 pub fn detail(item: &Item<u32>, entry: Js, target: Js) -> Option<Detail<u32>> {
     let start = number(entry, names::START_TIME);
-    let element = || {
-        let mut element = target;
-        for name in [names::ELEMENT, names::TARGET] {
-            if !element.exists() {
-                element = get(entry, name);
-            }
-        }
-        element
-    };
     Some(match item {
-        Item::LargestContentfulPaint(_) => paint(start, entry, element()),
+        Item::LargestContentfulPaint(_) => paint(start, entry, element(entry, target)),
         Item::LayoutShift { value, .. } => {
             let (_, source) = largest(entry, names::SOURCES, |source| {
                 let rect = get(source, names::CURRENT_RECT);
@@ -86,24 +77,35 @@ pub fn detail(item: &Item<u32>, entry: Js, target: Js) -> Option<Detail<u32>> {
                 }
             });
             let node = get(source, names::NODE);
-            Detail::Shift { start, value: *value, target: place(selector(node)) }
+            Detail::shift(start, *value, place(selector(node)))
         }
-        Item::FirstInput(event) | Item::Event(event) if event.interaction_id > 0.0 => Detail::Event {
+        Item::FirstInput(event) | Item::Event(event) if event.interaction_id > 0.0 => Detail::event(
             start,
-            duration: event.duration,
-            processing_start: event.processing_start,
-            processing_end: number(entry, names::PROCESSING_END),
-            target: place(selector(element())),
-            name: place(text(entry, names::NAME)),
-        },
+            event.duration,
+            [event.processing_start, number(entry, names::PROCESSING_END)],
+            place(selector(element(entry, target))),
+            place(text(entry, names::NAME)),
+        ),
         _ => return None,
     })
+}
+
+/// The element of an entry, or else the element as the snippet saw it.
+#[inline(never)]
+fn element(entry: Js, seen: Js) -> Js {
+    let mut element = seen;
+    for name in [names::ELEMENT, names::TARGET] {
+        if !element.exists() {
+            element = get(entry, name);
+        }
+    }
+    element
 }
 
 /// A largest paint; the times of its image come later.
 pub fn paint(start: f64, entry: Js, element: Js) -> Detail<u32> {
     let (target, url) = (place(selector(element)), place(bare_url(text(entry, names::URL))));
-    Detail::Paint { start, request_start: 0.0, response_end: 0.0, target, url }
+    Detail::paint(start, 0.0, 0.0, target, url)
 }
 
 /// The largest of a list of an entry's, with its size; of an empty list nothing, and -1.
@@ -129,10 +131,6 @@ pub fn script(entry: Js) -> Option<Detail<u32>> {
     if !url.exists() {
         url = text(script, names::INVOKER_TYPE);
     }
-    Some(Detail::Script {
-        start: number(entry, names::START_TIME),
-        duration: number(entry, names::DURATION),
-        script_duration,
-        url: place(url),
-    })
+    let (start, duration) = (number(entry, names::START_TIME), number(entry, names::DURATION));
+    Some(Detail::script(start, duration, script_duration, place(url)))
 }

@@ -27,17 +27,15 @@ pub mod state;
 pub mod transport;
 pub mod value;
 
-use crate::batch::Batch;
 use crate::consent::Consent;
 use crate::lifecycle::keep_time;
 use crate::options::Options;
 use crate::page::{
-    Js, call_with, counted, get, hold, install, is, item, items, keep, know, now, number, place_url,
-    put_number, say, set, text,
+    Js, call_with, counted, get, hold, install, is, item, items, keep, now, number, place_url, put_number,
+    say, set, text,
 };
 use crate::signal::{Signal, callback};
-use crate::state::{Collector, begin, work};
-use vitals::document::Document;
+use crate::state::{Collector, work};
 use vitals::view::ViewId;
 use wasm_bindgen::prelude::wasm_bindgen;
 
@@ -51,50 +49,22 @@ static ALLOCATOR: lol_alloc::LockedAllocator<lol_alloc::FreeListAllocator> =
 /// task, so no entry is lost between them. The queue follows in slices.
 #[wasm_bindgen]
 pub fn start() {
-    know(names::ALL);
-    begin(collector());
     work(Signal::TAKE_OVER, Js::NOTHING, Js::NOTHING);
     keep_time();
-}
-
-/// The initial state from the snippet, without the items of its queue.
-fn collector() -> Collector {
-    let options = Options::of_page();
-    let consent = Consent::of(&options);
-    let id = get(Js::PAGE, names::ID);
-    let part = |number| counted(item(id, number), Js::ITSELF);
-    let url = place_url(text(Js::PAGE, names::URL));
-    hold(Js::HERE, text(Js::PAGE, names::HERE));
-    Collector {
-        options,
-        consent,
-        document: Document::new(ViewId::drawn(part(0), part(1))).at(url),
-        url,
-        hidden: is(Js::PAGE, names::HIDDEN),
-        paint: None,
-        paints: Vec::new(),
-        began: Vec::new(),
-        tags: Vec::new(),
-        listeners: Vec::new(),
-        batch: Batch::default(),
-        seq: number(Js::PAGE, names::SEQ) as u32,
-        reported: 0,
-        ticks: 0,
-        leaving: false,
-        late: false,
-        failing: false,
-        is_fetch_read: false,
-        calls: Vec::new(),
-        pending: Vec::new(),
-        taken: 0,
-        is_ready: false,
-        is_slice_due: false,
-    }
 }
 
 impl Collector {
     /// Takes over from the snippet. Its queue becomes pending.
     pub fn take_over(&mut self) {
+        self.options = Options::of_page();
+        self.consent = Consent::of(&self.options);
+        self.url = place_url(text(Js::PAGE, names::URL));
+        let id = get(Js::PAGE, names::ID);
+        let part = |number| counted(item(id, number), Js::ITSELF);
+        self.document.begin(ViewId::drawn(part(0), part(1)), self.url);
+        hold(Js::HERE, text(Js::PAGE, names::HERE));
+        self.hidden = is(Js::PAGE, names::HIDDEN);
+        self.seq = number(Js::PAGE, names::SEQ) as u32;
         self.observe();
         install(callback(Signal::PUSH), callback(Signal::EVENT), callback(Signal::CALL));
         // Disconnects the snippet's observer.
@@ -121,13 +91,13 @@ impl Collector {
             set(get(Js::PAGE, name), names::LENGTH, put_number(0.0));
         }
         self.live();
-        say("measures by wasm, and sends to", Js::ENDPOINT);
+        say(names::MEASURES, Js::ENDPOINT);
         let sample = get(Js::DATA, names::SAMPLE);
         if is(sample, Js::ITSELF) && (self.options.sample.is_nan() || self.options.sample > 1.0) {
-            say("data-sample is no share, so all page views are sent:", sample);
+            say(names::NO_SHARE, sample);
         }
         if self.consent.out {
-            say("data-sample leaves this page view out", Js::NOTHING);
+            say(names::LEFT_OUT, Js::NOTHING);
         }
         if self.hidden {
             self.flush(false);

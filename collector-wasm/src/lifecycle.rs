@@ -21,7 +21,7 @@ const EVENTS: i32 = 5;
 /// browser (`fetchLater`), in case the page ends.
 pub fn keep_time() {
     let tick = keep(callback(Signal::TICK));
-    std::mem::forget(Interval::new(DEFER_MS as u32, move || {
+    std::mem::forget(Interval::new(DEFER_MS, move || {
         // The callback catches all exceptions.
         attempt(tick, Js::NOTHING);
     }));

@@ -10,7 +10,7 @@ pub(crate) const SOFT_PAINTS_MAX: usize = 50;
 /// would miss events under 104 ms.
 pub(crate) const EVENT_DURATION_MS_MIN: u32 = 40;
 /// Interval at which an open page reports its changes, in milliseconds.
-pub(crate) const REPORT_MS: u64 = 60_000;
+pub(crate) const REPORT_MS: u32 = 60_000;
 /// Interval at which an open page updates its deferred beacon, in milliseconds. The browser sends that beacon if the
 /// page ends.
-pub(crate) const DEFER_MS: u64 = 10_000;
+pub(crate) const DEFER_MS: u32 = 10_000;

@@ -1,12 +1,13 @@
 //! The JavaScript names that the module reads, calls and compares.
 //!
-//! The loader puts them into its table of values, so a name is a number too. A number in a call takes two bytes of the
-//! module, a text six. A number under 64 takes one byte, so the names with the most uses come first.
+//! `cargo xtask collector` writes them into the loader, which puts them into its table of values, so a name is a number
+//! too. A number in a call takes two bytes of the module, a text six. A number under 64 takes one byte, so the names with
+//! the most uses come first.
 
 use crate::value::Js;
-use vitals::limits::{TAG_NAME_UNITS_MAX, TAG_VALUE_UNITS_MAX};
+use vitals::limits::{TAG_NAME_CHARS_MAX, TAG_VALUE_CHARS_MAX};
 
-const _: () = assert!(TAG_NAME_UNITS_MAX == 32 && TAG_VALUE_UNITS_MAX == 64, "TAG_NAME and TAG_VALUE below");
+const _: () = assert!(TAG_NAME_CHARS_MAX == 32 && TAG_VALUE_CHARS_MAX == 64, "TAG_NAME and TAG_VALUE below");
 
 macro_rules! names {
     ($first:ident $first_text:literal, $($name:ident $text:literal,)+) => {
@@ -25,8 +26,8 @@ macro_rules! names {
             pub const $name: Js = Js::numbered(Number::$name as i32);
         )+
 
-        /// All names in order, separated by spaces.
-        pub const ALL: &str = concat!($first_text, $(" ", $text),+);
+        /// All names in order.
+        pub const ALL: &[&str] = &[$first_text, $($text),+];
     };
 }
 
@@ -216,6 +217,15 @@ names! {
     CONSOLE "console",
     DEBUG "debug",
     ERROR "error",
+    // Messages for the console.
+    MEASURES "measures by wasm, and sends to",
+    NO_SHARE "data-sample is no share, so all page views are sent:",
+    LEFT_OUT "data-sample leaves this page view out",
+    SENDS "sends",
+    TAKEN "the server took it:",
+    NOT_TAKEN "not taken:",
+    NO_ANSWER "no answer:",
+    SAID "it said:",
     // The entry types: first the snippet's types, in the order of its kinds from 1 on, then the module's own.
     PAINT "paint",
     LARGEST_CONTENTFUL_PAINT "largest-contentful-paint",

@@ -5,18 +5,20 @@ use crate::explain::paint;
 use crate::limits::SOFT_PAINTS_MAX;
 use crate::names;
 use crate::page::{
-    Js, call_with, cut, get, hold, keep, matched, now, number, place, place_url, put_text, release, same,
-    text,
+    Js, call_with, cut, get, hold, keep, matched, now, number, place, place_url, release, same, text,
 };
 use crate::state::Collector;
-use vitals::beacon::DROPPED_URL;
+use vitals::beacon::write::Own;
 use vitals::entry::Item;
 use vitals::limits::{CLICK_TO_MOVE_MS, ROUTE_BYTES_MAX, URL_BYTES_MAX};
 use vitals::metrics::views::Cause;
 use vitals::view::ViewId;
 
-/// Delay of a view's start after its click, in milliseconds. The click itself belongs to the view before.
-const AFTER_CLICK_MS: f64 = 0.001;
+/// Time within which changes get later times, in milliseconds: a thousand calls at one time of the clock.
+const STANDING_MS: f64 = 1.0;
+/// The shortest difference of two times, in milliseconds: values are whole microseconds. A view starts so long after
+/// its click, because the click itself belongs to the view before.
+const TICK_MS: f64 = 0.001;
 
 /// The URL without query and fragment.
 fn here() -> Js {
@@ -36,10 +38,20 @@ impl Collector {
             return;
         }
         hold(Js::HERE, here);
-        let url = url();
+        let url = place_url(url());
         self.count();
-        let url = place_url(if url.exists() { url } else { put_text(DROPPED_URL) });
+        // A URL without a place is dropped, too.
+        let url = if url == 0 { Own::Dropped as u32 } else { url };
+        let at = self.after_changes(at);
         self.take(&Item::Moved { at, id: self.draw(at), url, route: 0 });
+    }
+
+    /// The time of a change, which is later than the change before. The clock of a browser may stand still between two
+    /// calls of the page, and changes at the same time would be ordered by their ids.
+    fn after_changes(&mut self, at: f64) -> f64 {
+        let stands = at <= self.changed && at > self.changed - STANDING_MS;
+        self.changed = if stands { self.changed + TICK_MS } else { at };
+        self.changed
     }
 
     /// Handles a route named by the page. It may begin a view if `begins`.
@@ -48,6 +60,7 @@ impl Collector {
         self.moved(at);
         self.count();
         let route = place(cut(route, ROUTE_BYTES_MAX as i32));
+        let at = self.after_changes(at);
         let id = if begins { self.draw(at) } else { ViewId::NONE };
         self.take(&Item::Named { at, id, route });
     }
@@ -68,7 +81,7 @@ impl Collector {
             self.began.remove(0);
         }
         self.began.push((id, interaction));
-        self.take(&Item::Moved { at: start + AFTER_CLICK_MS, id, url: 0, route: 0 });
+        self.take(&Item::Moved { at: start + TICK_MS, id, url: 0, route: 0 });
         self.take(&Item::SoftPaint(painted(entry)));
         // Keeps the paints of other interactions.
         for paint in std::mem::take(&mut self.paints) {
@@ -84,9 +97,9 @@ impl Collector {
             let (at, largest) = (painted(entry), get(entry, names::LARGEST_CONTENTFUL_PAINT_OF));
             self.take(&Item::SoftPaint(at));
             if self.explains() {
-                let detail = paint(at, largest, get(largest, names::ELEMENT));
+                let detail = &paint(at, largest, get(largest, names::ELEMENT));
                 self.painted(largest, detail);
-                self.take(&Item::Detail(detail));
+                self.document.explain(detail);
             }
         } else {
             if self.paints.len() >= SOFT_PAINTS_MAX {

@@ -10,7 +10,7 @@ use crate::page::{
 };
 use crate::signal::{Signal, callback};
 use crate::state::Collector;
-use vitals::entry::{Detail, Item, NUMBERS_MAX, TEXTS_MAX};
+use vitals::entry::{Detail, DetailKind, Item, NUMBERS_MAX, TEXTS_MAX};
 use vitals::limits::{ROUTE_BYTES_MAX, URL_BYTES_MAX};
 use vitals::view::{NavigationType, ViewId};
 use wasm_bindgen::JsCast as _;
@@ -115,16 +115,16 @@ impl Collector {
         match named(entry, names::ENTRY_TYPE) {
             // Items of the queue are no entries. Another script's observer may pass on entries of other types.
             Js::NOTHING if !get(entry, names::ENTRY_TYPE).exists() => {
-                if let Some(item) = self.queued(entry) {
-                    self.entry(&item, get(entry, names::ENTRY), get(entry, names::TARGET));
+                if let Some(item) = &self.queued(entry) {
+                    self.entry(item, get(entry, names::ENTRY), get(entry, names::TARGET));
                 }
             }
             names::LONG_ANIMATION_FRAME => self.script(entry),
             names::SOFT_NAVIGATION => self.soft_navigation(entry),
             names::INTERACTION_CONTENTFUL_PAINT => self.soft_paint(entry),
             kind => {
-                if let Some(item) = fact_of(kind, entry) {
-                    self.entry(&item, entry, Js::NOTHING);
+                if let Some(item) = &fact_of(kind, entry) {
+                    self.entry(item, entry, Js::NOTHING);
                 }
             }
         }
@@ -153,12 +153,12 @@ impl Collector {
         }
         if entry.exists()
             && self.explains()
-            && let Some(detail) = explain::detail(item, entry, target)
+            && let Some(detail) = &explain::detail(item, entry, target)
         {
-            if let Detail::Paint { .. } = detail {
+            if detail.kind == DetailKind::Paint {
                 self.painted(entry, detail);
             }
-            self.take(&Item::Detail(detail));
+            self.document.explain(detail);
         }
     }
 
@@ -168,16 +168,16 @@ impl Collector {
     }
 
     /// Keeps a largest paint, until the times of its image arrive.
-    pub fn painted(&mut self, entry: Js, detail: Detail<u32>) {
+    pub fn painted(&mut self, entry: Js, detail: &Detail<u32>) {
         hold(Js::PAINT_URL, text(entry, names::URL));
-        self.paint = Some(detail);
+        self.paint = *detail;
     }
 
     fn script(&mut self, entry: Js) {
         if self.explains()
-            && let Some(detail) = explain::script(entry)
+            && let Some(detail) = &explain::script(entry)
         {
-            self.take(&Item::Detail(detail));
+            self.document.explain(detail);
         }
     }
 
@@ -196,22 +196,22 @@ impl Collector {
                 names::BACK_FORWARD => 2.0,
                 _ => -1.0,
             };
-            if let Some(item) = fact(0, &numbers, [0; TEXTS_MAX]) {
-                self.take(&item);
+            if let Some(item) = &fact(0, &numbers, [0; TEXTS_MAX]) {
+                self.take(item);
             }
         }
         self.count();
-        if let Some(Detail::Paint { start, target, url, .. }) = self.paint
-            && is(Js::PAINT_URL, Js::ITSELF)
-        {
+        if is(Js::PAINT_URL, Js::ITSELF) {
             let images = call(Js::PERFORMANCE, names::GET_ENTRIES_BY_NAME, Js::PAINT_URL, names::RESOURCE);
             let image = call_with(images, names::POP, Js::NOTHING);
             if image.exists() {
-                let requested = number(image, names::REQUEST_START);
-                let request_start =
-                    if requested > 0.0 { requested } else { number(image, names::START_TIME) };
-                let response_end = number(image, names::RESPONSE_END);
-                self.take(&Item::Detail(Detail::Paint { start, request_start, response_end, target, url }));
+                let [_, _, request_start, response_end] = &mut self.paint.numbers;
+                *request_start = number(image, names::REQUEST_START);
+                if *request_start == 0.0 {
+                    *request_start = number(image, names::START_TIME);
+                }
+                *response_end = number(image, names::RESPONSE_END);
+                self.document.explain(&self.paint);
             }
         }
     }

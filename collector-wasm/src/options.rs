@@ -17,6 +17,9 @@ pub struct Options {
 }
 
 impl Options {
+    /// No options.
+    pub const NONE: Self = Self { site: 0, sample: f64::NAN, storage: false, debug: false };
+
     /// The options of this page.
     pub fn of_page() -> Self {
         Self {

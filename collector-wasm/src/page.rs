@@ -11,14 +11,12 @@ use crate::names;
 pub use crate::value::Js;
 use serde::Serialize as _;
 use serde_wasm_bindgen::Serializer;
-use vitals::beacon::write::Json;
+use vitals::beacon::write::{Json, Named, Own};
+use vitals::view::ViewId;
 use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
 
 #[wasm_bindgen]
 extern "C" {
-    /// Tells the loader the names, before everything else.
-    pub fn know(names: &str);
-
     /// Reads a property; nothing if it cannot be read.
     pub fn get(object: Js, name: Js) -> Js;
     /// Reads a property by its getter on the prototype of a class, such as `Document`. A page's element of the same
@@ -49,7 +47,7 @@ extern "C" {
     pub fn cut(text: Js, bytes: i32) -> Js;
     /// Two texts with a sign between them; the first one if the second one is empty.
     pub fn joined(first: Js, sign: Js, second: Js) -> Js;
-    /// The place of a text in [`Js::TEXTS`], which is added if it is new.
+    /// The place of a text in [`Js::TEXTS`], which is added if it is new; 0 if the list is full.
     pub fn place(text: Js) -> u32;
     /// The place of a URL, which is that of a URL that differs in trailing slashes alone.
     #[wasm_bindgen(js_name = placeUrl)]
@@ -68,9 +66,6 @@ extern "C" {
     pub fn object() -> Js;
     /// Creates an empty list.
     pub fn list() -> Js;
-    /// A text as a value.
-    #[wasm_bindgen(js_name = put)]
-    pub fn put_text(text: &str) -> Js;
     /// A number as a value.
     #[wasm_bindgen(js_name = put)]
     pub fn put_number(number: f64) -> Js;
@@ -88,11 +83,8 @@ extern "C" {
     pub fn value(value: Js) -> JsValue;
     /// The JSON of a [`tree`]; nothing if it cannot be written.
     pub fn written(tree: Js) -> Js;
-    /// The object that a list of parts describes, for [`written`]. It has no prototype, so `__proto__` is a name like
-    /// any other.
+    /// The object that a list of parts describes. `__proto__` is a name like any other.
     pub fn tree(parts: Js) -> Js;
-    /// The object that a list of parts describes, for the page.
-    pub fn plain(parts: Js) -> Js;
 
     /// Replaces the snippet's functions for an item, for an event and for a call.
     pub fn install(push: Js, event: Js, call: Js);
@@ -102,7 +94,10 @@ extern "C" {
     /// Records failures. Returns all failures so far, as a sum of the [`vitals::beacon::errors`] bits.
     pub fn fail(bits: i32) -> i32;
     /// Logs to the console in debug mode.
-    pub fn say(what: &str, more: Js);
+    pub fn say(what: Js, more: Js);
+
+    /// Appends a byte of a view's id to the text at [`Own::ViewId`](vitals::beacon::write::Own::ViewId).
+    fn identify(place: usize, byte: u8);
 }
 
 /// Reads a number; 0 for any other type.
@@ -149,13 +144,26 @@ pub fn now() -> f64 {
     number(call_with(Js::PERFORMANCE, names::NOW, Js::NOTHING), Js::ITSELF)
 }
 
-/// The list of parts, for [`tree`] or [`plain`].
+/// The list of parts, for [`tree`].
 #[inline(never)]
-pub fn parts(json: &Json<'_>) -> Js {
+pub fn parts(json: &Json<u32>) -> Js {
     put(json.parts().serialize(&Serializer::new()).unwrap_or(JsValue::UNDEFINED))
 }
 
 /// The one of these values that has a text as its name.
-pub fn one_of<T: Copy>(all: &[T], name: fn(T) -> &'static str, text: Js) -> Option<T> {
-    all.iter().copied().find(|one| same(put_text(name(*one)), text))
+pub fn one_of<T: Named>(all: &[T], text: Js) -> Option<T> {
+    all.iter().copied().find(|one| same(placed(one.place()), text))
+}
+
+/// The text at a place.
+pub fn placed(place: u32) -> Js {
+    item(Js::TEXTS, place as i32)
+}
+
+/// Writes a view's id. Returns the place of its text, which is that of every id.
+pub fn place_id(id: ViewId) -> u32 {
+    for (place, byte) in id.as_bytes().iter().enumerate() {
+        identify(place, *byte);
+    }
+    Own::ViewId as u32
 }

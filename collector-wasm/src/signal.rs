@@ -76,8 +76,8 @@ impl Collector {
                 self.request_slice();
             }
             Signal::PUSH => {
-                if let Some(item) = self.queued(argument) {
-                    self.take(&item);
+                if let Some(item) = &self.queued(argument) {
+                    self.take(item);
                 }
             }
             Signal::EVENT => self.event(argument),
@@ -108,7 +108,7 @@ impl Collector {
                 self.answered(subject, signal == Signal::ANSWERED, argument);
                 release(subject);
             }
-            _ => say("it said:", argument),
+            _ => say(names::SAID, argument),
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::names;
 use crate::options::Options;
 use crate::page::{Js, attempt, call_with, fail, get, now, number};
 use crate::signal::Signal;
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use vitals::document::Document;
 use vitals::entry::{Detail, Item};
 use vitals::limits::VIEWS_PER_BEACON_MAX;
@@ -27,7 +27,9 @@ struct Held {
 }
 
 thread_local! {
-    static HELD: Cell<Option<&'static Held>> = const { Cell::new(None) };
+    // A constant, because code that fills and moves the state would be 1 % of the module.
+    static HELD: Held =
+        const { Held { collector: RefCell::new(Collector::EMPTY), waiting: RefCell::new(Vec::new()) } };
 }
 
 /// The state of the module.
@@ -41,7 +43,7 @@ pub struct Collector {
     /// Whether the page is hidden.
     pub hidden: bool,
     /// The last largest paint. The times of its image ([`Js::PAINT_URL`]) arrive later.
-    pub paint: Option<Detail<u32>>,
+    pub paint: Detail<u32>,
     /// The place of the document's URL at the snippet's start, or as rewritten by the page's hook at the load event; 0
     /// if the hook dropped the URL.
     pub url: u32,
@@ -59,8 +61,10 @@ pub struct Collector {
     pub seq: u32,
     /// Number of views that the document had at the last report.
     pub reported: usize,
+    /// Time of the last move or name.
+    pub changed: f64,
     /// Number of ticks of the report timer.
-    pub ticks: u64,
+    pub ticks: u32,
     /// Whether the user is leaving the page.
     pub leaving: bool,
     /// Whether a late report is due, for an interaction that arrived after the page was hidden.
@@ -82,6 +86,34 @@ pub struct Collector {
 }
 
 impl Collector {
+    /// The state before the takeover.
+    const EMPTY: Self = Self {
+        options: Options::NONE,
+        consent: Consent::NONE,
+        document: Document::EMPTY,
+        url: 0,
+        hidden: false,
+        paint: Detail::paint(0.0, 0.0, 0.0, 0, 0),
+        paints: Vec::new(),
+        began: Vec::new(),
+        tags: Vec::new(),
+        listeners: Vec::new(),
+        batch: Batch::EMPTY,
+        seq: 0,
+        reported: 0,
+        changed: 0.0,
+        ticks: 0,
+        leaving: false,
+        late: false,
+        failing: false,
+        is_fetch_read: false,
+        calls: Vec::new(),
+        pending: Vec::new(),
+        taken: 0,
+        is_ready: false,
+        is_slice_due: false,
+    };
+
     /// Adds a fact to the document.
     #[inline(never)]
     pub fn take(&mut self, item: &Item<u32>) {
@@ -101,16 +133,13 @@ impl Collector {
     }
 }
 
-/// Stores the initial state.
-pub fn begin(collector: Collector) {
-    let held = Held { collector: RefCell::new(collector), waiting: RefCell::default() };
-    HELD.set(Some(Box::leak(Box::new(held))));
-}
-
 /// Handles a signal, then calls the page's listeners, which may call back. Queues the signal if another one is being
 /// handled: hooks, `sendBeacon` and `fetch` may be the page's own functions, and may call the module's interface.
 pub fn work(signal: Signal, subject: Js, argument: Js) {
-    let Some(held) = HELD.get() else { return };
+    HELD.with(|held| work_on(held, signal, subject, argument));
+}
+
+fn work_on(held: &Held, signal: Signal, subject: Js, argument: Js) {
     let mut waiting = held.waiting.borrow_mut();
     if waiting.len() < SIGNALS_WAITING_MAX {
         waiting.push((signal, subject, argument));

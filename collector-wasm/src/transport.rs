@@ -18,7 +18,7 @@ impl Collector {
     /// Sends a body. Stores it for the next page if the browser is offline, or if the last request failed and the page
     /// is being left, because no answer would arrive.
     pub fn send(&self, body: Js) {
-        say("sends", body);
+        say(names::SENDS, body);
         let stores = self.consent.may_store();
         if stores && (!is(Js::NAVIGATOR, names::ON_LINE) || (self.failing && self.leaving)) {
             self.store(body);
@@ -50,7 +50,7 @@ impl Collector {
         if status == 0.0 {
             return self.failed(body, keepalive, answer);
         }
-        say(if is(answer, names::OK) { "the server took it:" } else { "not taken:" }, put_number(status));
+        say(if is(answer, names::OK) { names::TAKEN } else { names::NOT_TAKEN }, put_number(status));
         self.failing = BUSY.contains(&status);
         if self.failing {
             self.store(body);
@@ -71,7 +71,7 @@ impl Collector {
         if keepalive {
             self.post(body, false);
         } else {
-            say("no answer:", error);
+            say(names::NO_ANSWER, error);
             self.failing = true;
             self.store(body);
         }

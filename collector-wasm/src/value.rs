@@ -36,8 +36,8 @@ impl Js {
     pub const OBSERVER: Self = Self(11);
     /// The controller of the deferred requests.
     pub const DEFERRED: Self = Self(12);
-    /// The texts of facts. A fact holds the place of its text in this list, so that facts are small and are compared by
-    /// a number. The first text is the empty one.
+    /// The texts of the wire format ([`vitals::beacon::write::texts`]), then those of facts. A fact holds the place of
+    /// its text in this list, so that facts are small and are compared by a number. The first text is the empty one.
     pub const TEXTS: Self = Self(13);
     /// The URL at the last look at the history, without query and fragment.
     pub const HERE: Self = Self(14);

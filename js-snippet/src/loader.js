@@ -1,6 +1,6 @@
 // The loader starts the wasm module for the snippet (v.js) after the load event. `cargo xtask collector` appends this
 // file to the glue of wasm-bindgen. `start`, `take` and `__wbg_…` belong to the module. The module imports the functions
-// from `guard` to `callback` (collector-wasm/src/page.rs).
+// from `guard` to `callback` (collector-wasm/src/page.rs). No text passes between both: a text is a number.
 //
 // Five things must be JavaScript: a guard around every function that the browser calls, access to values with caught
 // exceptions, the texts of facts, the history of browsers without a Navigation API, and JSON. If the module does not
@@ -8,8 +8,14 @@
 //
 // Names that begin with an underscore are the snippet's.
 
-// The module's URL; `cargo xtask collector` writes it here.
+// `cargo xtask collector` writes the module's URL, the names (collector-wasm/src/names.rs) and the texts of the wire
+// format (vitals/src/beacon/write.rs) here.
 const MODULE = "";
+const NAMES = "";
+const TEXTS = "";
+
+// vitals/src/limits.rs. `cargo xtask tidy` compares it.
+const TEXTS_MAX = 20000;
 
 // JSON without `JSON` and the `toJSON` of prototypes, because pages replace them. Half a character becomes U+FFFD.
 const json = (value) => {
@@ -20,7 +26,8 @@ const json = (value) => {
   if (Array.isArray(value)) return "[" + value.map(json).join() + "]";
   if (typeof value != "object") return Number.isFinite(value) || typeof value == "boolean" ? "" + value : "null";
   const pairs = [];
-  for (const name in value) pairs.push(json(name) + ":" + json(value[name]));
+  // Without the names that a page has added to every object.
+  for (const name in { __proto__: null, ...value }) pairs.push(json(name) + ":" + json(value[name]));
   return "{" + pairs.join() + "}";
 };
 
@@ -30,8 +37,8 @@ let shared, data, replace, listener;
 // values of the current call. The module's kept values have negative numbers.
 let values = [];
 const numbers = { __proto__: null };
-// The texts of facts, and the place of each.
-const texts = [""];
+// The texts of the wire format and of facts, and the place of each fact's text.
+const texts = TEXTS.split("\t");
 const places = { __proto__: null };
 const encoder = new TextEncoder();
 let constants = 0;
@@ -92,7 +99,10 @@ const matched = (text, pattern) => putText(caught(() => values[text].match(new R
 const cut = (text, bytes) =>
   putText(caught(() => values[text].slice(0, encoder.encodeInto(values[text], new Uint8Array(bytes)).read)));
 const joined = (first, sign, second) => (second ? putText((values[first] ?? "") + values[sign] + values[second]) : first);
-const placeAs = (text, key) => (text ? (places[key] ??= texts.push(text) - 1) : 0);
+const placeAs = (text, key) => {
+  if (text && !places[key] && texts.length < TEXTS_MAX) places[key] = texts.push(text) - 1;
+  return (text && places[key]) || 0;
+};
 const place = (text) => placeAs(values[text], values[text]);
 // Routers add and remove slashes at the end. No URL contains the sign that keeps these keys apart from other texts.
 const placeUrl = (url) => placeAs(values[url], (values[url] ?? "").replace(/\/*$/, "\0"));
@@ -125,34 +135,28 @@ const attempt = (run, argument) => {
     return put(error);
   }
 };
-const say = (what, more) => caught(() => debug(what, values[more]));
+const say = (what, more) => caught(() => debug(values[what], values[more]));
 const fail = (bits) => (shared._errors |= bits);
-const know = (names) => {
-  for (const name of names.split(" ")) numbers[name] = put(name);
-  constants = values.length;
+// Appends a byte of a view's id to its text. The id has hyphens before the bytes 4, 6, 8 and 10.
+const identify = (place, byte) => {
+  texts[1] = (place ? texts[1] : "") + ((1360 >> place) & 1 ? "-" : "") + (byte + 256).toString(16).slice(1);
 };
-// The object that a list of parts describes: a kind, characters and a number each (vitals/src/beacon/write.rs).
-const build = (parts, empty) => {
+// The object that a list of parts describes: a kind, a name, a text and a number each (vitals/src/beacon/write.rs).
+const build = (parts) => {
   let place = 0;
   const fill = (into) => {
-    let name;
     for (;;) {
-      const [kind, characters, number] = parts.slice(place, (place += 3));
-      const text = characters || texts[number];
+      const [kind, name, text, number] = parts.slice(place, (place += 4));
       if (!kind) return into;
-      if (kind == 1) name = text;
-      else {
-        const value = [, , text, number, number, !!number][kind] ?? fill(kind == 6 ? empty() : []);
-        if (Array.isArray(into)) into.push(value);
-        else into[name] = value;
-      }
+      const value = [, texts[text], number, number, !!number][kind] ?? fill(kind == 5 ? {} : []);
+      if (Array.isArray(into)) into.push(value);
+      // A new object, because a page may have given every object a setter with the name of a field.
+      else into = { ...into, [texts[name]]: value };
     }
   };
   return fill([])[0];
 };
-// A page may have given `Object.prototype` a setter with the name of a field.
-const tree = (parts) => put(caught(() => build(values[parts], () => ({ __proto__: null }))));
-const plain = (parts) => put(caught(() => build(values[parts], () => ({}))));
+const tree = (parts) => put(caught(() => build(values[parts])));
 const written = (tree) => put(caught(() => json(values[tree])));
 const listen = (kind) => caught(() => window.addEventListener(values[kind], listener, true));
 const install = (push, event, call) => {
@@ -174,6 +178,8 @@ const begin = (page, tag, endpoint, id, url, here, observer, hidden, out, queue,
     const snippet = { id, url, here, queue, calls, observer, hidden, out, consent, seq, pageUrl };
     endpoint = new URL(endpoint, document.baseURI).href;
     values = [, true, false, window, document, performance, navigator, snippet, data, endpoint, , , , texts, , , [],];
+    for (const name of NAMES.split("\t")) numbers[name] = put(name);
+    constants = values.length;
     start();
   })();
   // Nothing was taken over.

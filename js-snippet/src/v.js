@@ -87,8 +87,8 @@
     // The entry forgets its element when it is removed.
     item.target = entry?.element;
     // Kinds of few entries are powers of two; of interactions the place 4 has the id.
-    const mass = entry && item[0] & (item[0] - 1) && !item[4];
-    if (queue.length < (mass ? QUEUED_MASSES_MAX : QUEUED_ITEMS_MAX)) queue.push(item);
+    if (queue.length < (entry && item[0] & (item[0] - 1) && !item[4] ? QUEUED_MASSES_MAX : QUEUED_ITEMS_MAX))
+      queue.push(item);
   };
   const view = (kind, at, ...texts) => push([kind, at, ...draw(at), ...texts]);
   const count = () => push([15, perf.interactionCount || 0, now()]);
@@ -110,7 +110,7 @@
     });
   // Reads the values that the browser gives only on request.
   const ask = () => {
-    const e = perf.getEntriesByType("navigation")[0];
+    const [e] = perf.getEntriesByType("navigation");
     if (e)
       push([
         0,
@@ -161,7 +161,7 @@
     }
     // Only `click` and `keydown` have a k. Inputs are frequent.
     if (isTrusted && /k/.test(type)) push([9, timeStamp], 1);
-    if (hidden != before) push([8, timeStamp, 0, +hidden]);
+    if (hidden != before) push([8, timeStamp, +hidden]);
     if (left || hidden > before) flush();
     if (persisted && !left) {
       view(10, timeStamp);

@@ -62,14 +62,14 @@ impl Beacons {
                 first_input_ms: None,
             };
             let id = view.id.to_string();
-            let wire = Wire::<String> {
-                site: keys.next().map_or("", String::as_str).into(),
+            let wire = Wire {
+                site: keys.next().map_or("", String::as_str),
                 seq: 1,
-                url: view.url.as_str().into(),
+                url: view.url.as_str(),
                 device: view.device,
-                connection: view.connection.as_deref().unwrap_or_default().into(),
-                release: view.release.as_deref().unwrap_or_default().into(),
-                views: vec![write::view(&snapshot, &id, &[])],
+                connection: view.connection.as_deref().unwrap_or_default(),
+                release: view.release.as_deref().unwrap_or_default(),
+                views: vec![write::view(&snapshot.written(), &id, &[])],
                 ..Wire::default()
             };
             let body = serde_json::to_string(&wire.json())?;

@@ -3,8 +3,8 @@
 //! Pure, like the metrics: it takes [`Detail`]s, and returns for each page view those behind its values. It changes
 //! no value. The parts of LCP and INP are those of web.dev's "Optimize LCP" and "Optimize INP".
 
-use crate::entry::{Detail, Navigation, Text};
-use crate::fetch::{Fetched, TtfbCause};
+use crate::entry::{Detail, DetailKind, Navigation, Text, Written as _};
+use crate::fetch::{Caused, Fetched, TtfbCause};
 use crate::limits::{DETAILS_MAX, VIEWS_PER_BEACON_MAX};
 use crate::metric::{Metric, Values, micros, plausible};
 use crate::metrics::facts::stretch;
@@ -30,6 +30,9 @@ pub enum LoadState {
 impl LoadState {
     /// All states, in the order of a load.
     pub const ALL: [Self; 3] = [Self::Loading, Self::DomContentLoaded, Self::Complete];
+    /// The names of [`Self::ALL`].
+    pub const NAMES: &'static [&'static str] =
+        &[Self::Loading.name(), Self::DomContentLoaded.name(), Self::Complete.name()];
 
     /// The name in wire format, API and reports.
     #[must_use]
@@ -112,53 +115,103 @@ impl<T> Attribution<T> {
     pub const NONE: Self = Self { lcp: None, inp: None, cls: None, ttfb: None };
 }
 
-/// A stored [`Detail`]: numbers for search and rank, and two texts.
-type Known<T> = ([f64; 4], T, T);
+impl<T: Text> Attribution<T> {
+    /// Copies an attribution of these values.
+    pub fn of<'a>(causes: &impl Causes<'a, T>, values: &Values) -> Self
+    where
+        T: 'a,
+    {
+        Self {
+            lcp: causes.lcp(values).map(|LcpCause { target, url, parts_ms }| LcpCause {
+                target: target.into(),
+                url: url.into(),
+                parts_ms,
+            }),
+            inp: causes.inp(values).map(
+                |InpCause { target, event, at_ms, parts_ms, script, script_ms, load_state }| InpCause {
+                    target: target.into(),
+                    event: event.into(),
+                    at_ms,
+                    parts_ms,
+                    script: script.into(),
+                    script_ms,
+                    load_state,
+                },
+            ),
+            cls: causes.cls(values).map(|ClsCause { target, at_ms, value, load_state }| ClsCause {
+                target: target.into(),
+                at_ms,
+                value,
+                load_state,
+            }),
+            ttfb: causes.ttfb(values).map(|(parts_ms, fetch)| TtfbCause { parts_ms, fetch: fetch.clone() }),
+        }
+    }
+}
+
+/// The attribution of one page view, by the values of the view.
+pub trait Causes<'a, T: Text + 'a> {
+    /// Of LCP.
+    fn lcp(&self, values: &Values) -> Option<LcpCause<T::Written<'a>>>;
+    /// Of INP.
+    fn inp(&self, values: &Values) -> Option<InpCause<T::Written<'a>>>;
+    /// Of CLS.
+    fn cls(&self, values: &Values) -> Option<ClsCause<T::Written<'a>>>;
+    /// Of TTFB.
+    fn ttfb(&self, values: &Values) -> Option<Caused<'a, T>>;
+}
+
+impl<'a, T: Text> Causes<'a, T> for &'a Attribution<T> {
+    fn lcp(&self, _: &Values) -> Option<LcpCause<T::Written<'a>>> {
+        let cause = self.lcp.as_ref()?;
+        Some(LcpCause { target: cause.target.written(), url: cause.url.written(), parts_ms: cause.parts_ms })
+    }
+
+    fn inp(&self, _: &Values) -> Option<InpCause<T::Written<'a>>> {
+        let cause = self.inp.as_ref()?;
+        Some(InpCause {
+            target: cause.target.written(),
+            event: cause.event.written(),
+            at_ms: cause.at_ms,
+            parts_ms: cause.parts_ms,
+            script: cause.script.written(),
+            script_ms: cause.script_ms,
+            load_state: cause.load_state,
+        })
+    }
+
+    fn cls(&self, _: &Values) -> Option<ClsCause<T::Written<'a>>> {
+        let &ClsCause { ref target, at_ms, value, load_state } = self.cls.as_ref()?;
+        Some(ClsCause { target: target.written(), at_ms, value, load_state })
+    }
+
+    fn ttfb(&self, _: &Values) -> Option<Caused<'a, T>> {
+        self.ttfb.as_ref().map(|cause| (cause.parts_ms, &cause.fetch))
+    }
+}
+
+/// A stored [`Detail`]: its numbers and texts.
+type Known<T> = ([f64; 4], [T; 2]);
 
 /// Stores details, a bounded number of each kind. Past the bound, the page view with the most details loses the one
 /// of least weight, and among equal weights the latest. So a view with many heavy details does not displace those of
 /// other views.
 #[derive(Clone, Debug)]
 pub struct Details<T> {
-    paints: Vec<Known<T>>,
-    events: Vec<Known<T>>,
-    shifts: Vec<Known<T>>,
-    scripts: Vec<Known<T>>,
+    /// By kind.
+    lists: [Vec<Known<T>>; DetailKind::COUNT],
     fetched: Option<Fetched<T>>,
 }
 
 impl<T: Text> Details<T> {
     /// No details.
-    pub const EMPTY: Self = Self {
-        paints: Vec::new(),
-        events: Vec::new(),
-        shifts: Vec::new(),
-        scripts: Vec::new(),
-        fetched: None,
-    };
+    pub const EMPTY: Self = Self { lists: [const { Vec::new() }; DetailKind::COUNT], fetched: None };
 
     /// Stores a detail. Ignores a detail with a negative or non-finite number. `bounds` separate the views.
     pub fn push(&mut self, detail: &Detail<T>, bounds: &[f64]) {
-        // The first number is the time for the search, the second the weight.
-        let (list, numbers, first, second) = match detail {
-            Detail::Paint { start, request_start, response_end, target, url } => {
-                (&mut self.paints, [*start, *start, *request_start, *response_end], target, url)
-            }
-            Detail::Event { start, duration, processing_start, processing_end, target, name } => {
-                (&mut self.events, [*start, *duration, *processing_start, *processing_end], target, name)
-            }
-            Detail::Shift { start, value, target } => {
-                (&mut self.shifts, [*start, *value, 0.0, 0.0], target, target)
-            }
-            Detail::Script { start, duration, script_duration, url } => {
-                (&mut self.scripts, [*start, *script_duration, *duration, 0.0], url, url)
-            }
-        };
-        if !numbers.into_iter().all(plausible) {
-            return;
-        }
-        let known = (numbers, first.clone(), second.clone());
-        if list.contains(&known) {
+        let known = (detail.numbers, detail.texts.clone());
+        let Some(list) = self.lists.get_mut(detail.kind as usize) else { return };
+        if !known.0.into_iter().all(plausible) || list.contains(&known) {
             return;
         }
         list.push(known);
@@ -167,51 +220,58 @@ impl<T: Text> Details<T> {
         }
     }
 
-    /// Stores the fetch of the document.
-    pub fn fetched(&mut self, fetched: Fetched<T>) {
-        self.fetched = Some(fetched);
-    }
-
-    /// Returns the attribution of a view's values. `shifts` holds the first and the last time of its CLS window.
-    #[must_use]
-    pub fn of(
-        &self,
-        span: &Span<'_>,
-        values: &Values,
-        shifts: Option<(f64, f64)>,
-        navigation: Option<&Navigation>,
-    ) -> Attribution<T> {
-        let number = |metric: Metric| values.get(metric).map(|value| value.number(metric));
-        let load_state = |at: f64| match navigation {
-            Some(navigation) if after(at, navigation.dom_complete) => LoadState::Complete,
-            Some(navigation) if after(at, navigation.dom_content_loaded_end) => LoadState::DomContentLoaded,
-            _ => LoadState::Loading,
-        };
-        Attribution {
-            lcp: number(Metric::Lcp).and_then(|lcp| self.lcp(span, lcp, number(Metric::Ttfb).unwrap_or(0.0))),
-            inp: number(Metric::Inp).and_then(|inp| self.inp(span, inp, &load_state)),
-            cls: shifts.and_then(|window| self.cls(span, window, &load_state)),
-            ttfb: self.fetched.as_ref().and_then(|fetched| fetched.cause(span, values)),
+    const fn list(&self, kind: DetailKind) -> &Vec<Known<T>> {
+        let [paints, events, shifts, scripts] = &self.lists;
+        match kind {
+            DetailKind::Paint => paints,
+            DetailKind::Event => events,
+            DetailKind::Shift => shifts,
+            DetailKind::Script => scripts,
         }
     }
 
-    fn lcp(&self, span: &Span<'_>, lcp: f64, ttfb: f64) -> Option<LcpCause<T>> {
-        let (numbers, target, url) =
-            heaviest(&self.paints, &|&[start, ..]| same(span.since_start(start), lcp) && start < span.end)?;
+    /// Stores the fetch of the document.
+    pub fn fetched(&mut self, fetched: Fetched<T>) {
+        // The fetch is read once; code that frees an earlier one would be part of the wasm module.
+        core::mem::forget(self.fetched.replace(fetched));
+    }
+
+    /// Returns the attribution of a view's TTFB.
+    #[must_use]
+    pub fn ttfb(&self, span: &Span<'_>, values: &Values) -> Option<Caused<'_, T>> {
+        self.fetched.as_ref()?.cause(span, values)
+    }
+
+    /// Returns the attribution of a view's LCP.
+    #[must_use]
+    pub fn lcp(&self, span: &Span<'_>, values: &Values) -> Option<LcpCause<T::Written<'_>>> {
+        let (lcp, ttfb) = (values.number(Metric::Lcp)?, values.number(Metric::Ttfb).unwrap_or(0.0));
+        let (numbers, [target, url]) = heaviest(self.list(DetailKind::Paint), &|&[start, ..]| {
+            same(span.since_start(start), lcp) && start < span.end
+        })?;
         let &[_, _, request_start, response_end] = numbers;
         let ttfb = ttfb.min(lcp);
         let since = |at: f64, from: f64| span.since_start(at).max(from).min(lcp);
         let requested = if request_start > 0.0 { since(request_start, ttfb) } else { ttfb };
         let arrived = if request_start > 0.0 { since(response_end, requested) } else { ttfb };
         Some(LcpCause {
-            target: target.clone(),
-            url: url.clone(),
+            target: target.written(),
+            url: url.written(),
             parts_ms: [ttfb, requested - ttfb, arrived - requested, lcp - arrived].map(micros),
         })
     }
 
-    fn inp(&self, span: &Span<'_>, inp: f64, load_state: &dyn Fn(f64) -> LoadState) -> Option<InpCause<T>> {
-        let (numbers, target, event) = heaviest(&self.events, &|&[start, duration, ..]| {
+    /// Returns the attribution of a view's INP.
+    #[must_use]
+    pub fn inp(
+        &self,
+        span: &Span<'_>,
+        values: &Values,
+        navigation: &Navigation,
+    ) -> Option<InpCause<T::Written<'_>>> {
+        let inp = values.number(Metric::Inp)?;
+        let events = self.list(DetailKind::Event);
+        let (numbers, [target, event]) = heaviest(events, &|&[start, duration, ..]| {
             span.start <= start && start < span.end && same(duration, inp)
         })?;
         let [start, duration, ..] = numbers;
@@ -219,49 +279,64 @@ impl<T: Text> Details<T> {
         // A press, a release and a click may share a frame. The visitor waits for the handlers of all three.
         let (mut begun, mut done) = (f64::INFINITY, 0.0_f64);
         // A removed element has no selector; another event of the frame may have one.
-        let mut known = T::default();
-        for ([other, duration, processing_start, processing_end], target, _) in &self.events {
+        let mut known = T::Written::default();
+        for ([other, duration, processing_start, processing_end], [target, _]) in events {
             if (other + duration - shown).abs() <= FRAME_MS {
                 begun = begun.min(*processing_start);
                 done = done.max(*processing_end);
-                if *target > known {
-                    known.clone_from(target);
-                }
+                known = known.max(target.written());
             }
         }
         let begun = begun.max(*start).min(shown);
         let done = done.max(begun).min(shown);
-        let script = heaviest(&self.scripts, &|&[frame, _, long, _]| frame < shown && frame + long > *start);
+        let script = heaviest(self.list(DetailKind::Script), &|&[frame, _, long, _]| {
+            frame < shown && frame + long > *start
+        });
         Some(InpCause {
-            target: target.filled().unwrap_or(known),
-            event: event.clone(),
+            target: target.written().filled().unwrap_or(known),
+            event: event.written(),
             at_ms: micros(span.since_start(*start)),
             parts_ms: [begun - start, done - begun, shown - done].map(micros),
-            script: script.map(|(_, url, _)| url.clone()).unwrap_or_default(),
+            script: script.map(|(_, [url, _])| url.written()).unwrap_or_default(),
             script_ms: script.map_or(0.0, |([_, ran, ..], ..)| micros(ran.min(*duration))),
-            load_state: load_state(*start),
+            load_state: load_state(*start, navigation),
         })
     }
 
-    fn cls(
+    /// Returns the attribution of a view's CLS. `window` has the first and the last time of its window.
+    #[must_use]
+    pub fn cls(
         &self,
         span: &Span<'_>,
         (first, last): (f64, f64),
-        load_state: &dyn Fn(f64) -> LoadState,
-    ) -> Option<ClsCause<T>> {
-        let ([start, value, ..], target, _) =
-            heaviest(&self.shifts, &|&[start, ..]| first <= start && start <= last)?;
+        navigation: &Navigation,
+    ) -> Option<ClsCause<T::Written<'_>>> {
+        let ([start, value, ..], [target, _]) =
+            heaviest(self.list(DetailKind::Shift), &|&[start, ..]| first <= start && start <= last)?;
         Some(ClsCause {
-            target: target.clone(),
+            target: target.written(),
             at_ms: micros(span.since_start(*start)),
             // In whole millionths, like any score.
             value: micros(*value * 1_000.0) / 1_000.0,
-            load_state: load_state(*start),
+            load_state: load_state(*start, navigation),
         })
     }
 }
 
+/// Returns the load state of the document at a time.
+#[inline(never)]
+fn load_state(at: f64, navigation: &Navigation) -> LoadState {
+    if after(at, navigation.dom_complete) {
+        LoadState::Complete
+    } else if after(at, navigation.dom_content_loaded_end) {
+        LoadState::DomContentLoaded
+    } else {
+        LoadState::Loading
+    }
+}
+
 /// Returns the heaviest detail whose numbers match.
+#[inline(never)]
 fn heaviest<'a, T: Text>(list: &'a [Known<T>], wanted: &dyn Fn(&[f64; 4]) -> bool) -> Option<&'a Known<T>> {
     let mut heaviest: Option<&Known<T>> = None;
     for known in list {
@@ -301,7 +376,7 @@ fn order<T: Text>(one: &Known<T>, other: &Known<T>) -> core::cmp::Ordering {
     let key = |([start, weight, third, fourth], ..): &Known<T>| [*weight, fourth - third, -start, *third];
     // The numbers are finite.
     let numbers = key(one).partial_cmp(&key(other)).unwrap_or(core::cmp::Ordering::Equal);
-    numbers.then_with(|| (&one.1, &one.2).cmp(&(&other.1, &other.2)))
+    numbers.then_with(|| one.1.cmp(&other.1))
 }
 
 /// Whether a time is after a known moment.
@@ -319,7 +394,7 @@ mod tests {
     use super::*;
 
     fn shift(start: f64, value: f64) -> Detail<String> {
-        Detail::Shift { start, value, target: String::new() }
+        Detail::shift(start, value, String::new())
     }
 
     #[test]
@@ -328,15 +403,15 @@ mod tests {
         for number in 0..DETAILS_MAX {
             details.push(&shift(number as f64, 0.1), &[]);
         }
-        assert_eq!(details.shifts.len(), DETAILS_MAX);
+        assert_eq!(details.list(DetailKind::Shift).len(), DETAILS_MAX);
         details.push(&shift(0.5, 0.2), &[]);
-        assert_eq!(details.shifts.len(), DETAILS_MAX, "the lightest one is dropped");
-        assert!(details.shifts.iter().any(|known| known.0[1] == 0.2));
+        assert_eq!(details.list(DetailKind::Shift).len(), DETAILS_MAX, "the lightest one is dropped");
+        assert!(details.list(DetailKind::Shift).iter().any(|known| known.0[1] == 0.2));
     }
 
     #[test]
     fn order_is_by_weight_then_the_longer_then_the_earlier() {
-        let known = |numbers: [f64; 4]| (numbers, String::new(), String::new());
+        let known = |numbers: [f64; 4]| (numbers, [String::new(), String::new()]);
         let rising = [
             known([3.0, 1.0, 0.0, 0.0]),
             known([2.0, 1.0, 0.0, 0.0]),
@@ -346,7 +421,7 @@ mod tests {
             known([9.0, 2.0, 0.0, 0.0]),
         ];
         assert!(rising.is_sorted_by(|one, other| order(one, other).is_lt()));
-        let named = |name: &str| ([1.0; 4], name.to_owned(), String::new());
+        let named = |name: &str| ([1.0; 4], [name.to_owned(), String::new()]);
         assert!(order(&named("a"), &named("b")).is_lt());
     }
 }

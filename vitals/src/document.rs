@@ -1,10 +1,11 @@
 //! Computes the page views of one document from its facts.
 
-use crate::attribution::{Attribution, Details};
-use crate::entry::{Item, Text, support};
-use crate::fetch::Fetched;
+use crate::attribution::{Attribution, Causes, ClsCause, Details, InpCause, LcpCause};
+use crate::entry::{Detail, Item, Text, Written as _, support};
+use crate::fetch::{Caused, Fetched};
 use crate::limits::ENGAGED_MS;
 use crate::metric::{Metric, Value, Values, micros};
+use crate::metrics::NEVER;
 use crate::metrics::cls::Cls;
 use crate::metrics::fcp::Fcp;
 use crate::metrics::fid::Fid;
@@ -44,8 +45,8 @@ impl<T: Text> Document<T> {
         document
     }
 
-    /// Copying a constant takes fewer bytes of the wasm module than a store per field.
-    const EMPTY: Self = Self {
+    /// A document without facts; [`Self::begin`] must follow.
+    pub const EMPTY: Self = Self {
         support: 0,
         life: Lifecycle::EMPTY,
         fcp: Fcp::EMPTY,
@@ -62,6 +63,12 @@ impl<T: Text> Document<T> {
     pub fn at(mut self, url: T) -> Self {
         self.life.own(url);
         self
+    }
+
+    /// Sets the id of the first page view, and the document's own URL.
+    pub fn begin(&mut self, first: ViewId, url: T) {
+        self.life.begin(first);
+        self.life.own(url);
     }
 
     /// Adds a fact. Facts may arrive late, twice, and in any order.
@@ -91,8 +98,13 @@ impl<T: Text> Document<T> {
             Item::Activation(at) => self.life.activation(at),
             Item::InteractionCount { at, count } => self.inp.count(at, count, bounds),
             Item::Support(bits) => self.support |= bits,
-            Item::Detail(ref detail) => self.details.push(detail, bounds),
+            Item::Detail(ref detail) => self.explain(detail),
         }
+    }
+
+    /// Adds a detail.
+    pub fn explain(&mut self, detail: &Detail<T>) {
+        self.details.push(detail, self.life.views().bounds());
     }
 
     /// Adds the fetch of the document, which raw queues lack.
@@ -131,81 +143,101 @@ impl<T: Text> Document<T> {
     /// latest. To send every view, the caller must send before there are more.
     #[must_use]
     pub fn snapshots(&self, now: f64) -> Vec<Snapshot<T>> {
-        // A clock without a value counts as 0.
-        let now = if now.is_nan() { 0.0 } else { now };
-        let later = self.later();
         let mut views = Vec::new();
-        views.push(self.first_view(now));
-        let mut rest = later;
-        while let Some((view, after)) = rest.split_first() {
-            rest = after;
-            let span = self.life.later_span(view, after.first());
-            let navigation_type = match view.cause {
-                Cause::Soft => NavigationType::SoftNavigation,
-                _ => NavigationType::BackForwardCache,
-            };
-            views.push(self.snapshot(view, &span, Some(navigation_type), now));
-        }
+        self.each_view(now, |view| {
+            views.push(Snapshot {
+                id: view.id,
+                url: view.url.map(Into::into),
+                route: view.route.map(Into::into),
+                navigation_type: view.navigation_type,
+                values: view.values,
+                tti_gap: view.tti_gap,
+                tbt: view.tbt,
+                attribution: Attribution::of(&view.attribution, &view.values),
+                engaged: view.engaged,
+                first_input_ms: view.first_input_ms,
+            });
+        });
         views
     }
 
-    fn first_view(&self, now: f64) -> Snapshot<T> {
-        let mut span = self.life.first_span();
+    /// Whether [`Self::snapshots`] returns a view.
+    #[must_use]
+    pub fn keeps(&self, id: ViewId) -> bool {
+        let views = self.life.views();
+        views.first().id == id || views.later().iter().any(|view| view.id == id)
+    }
+
+    /// Gives the views of [`Self::snapshots`] one by one. The wasm module has no room for code that copies them.
+    pub fn each_view<'a>(
+        &'a self,
+        now: f64,
+        mut take: impl FnMut(&mut Snapshot<T::Written<'a>, ViewCauses<'a, T>>),
+    ) {
+        // A clock without a value counts as 0.
+        let now = if now.is_nan() { 0.0 } else { now };
+        let views = self.life.views();
+        let mut rest = views.later();
+        let mut view = views.first();
+        loop {
+            take(&mut self.view(view, rest.first(), now));
+            let Some((next, after)) = rest.split_first() else { return };
+            (view, rest) = (next, after);
+        }
+    }
+
+    fn view<'a>(
+        &'a self,
+        view: &View,
+        next: Option<&View>,
+        now: f64,
+    ) -> Snapshot<T::Written<'a>, ViewCauses<'a, T>> {
+        let mut span = self.life.span_of(view, next);
+        let navigation = self.life.navigation_entry();
+        let navigation_type = match view.cause {
+            Cause::Soft => Some(NavigationType::SoftNavigation),
+            Cause::Restore => Some(NavigationType::BackForwardCache),
+            Cause::Load if span.start > 0.0 => Some(NavigationType::Prerender),
+            Cause::Load => navigation.navigation_type,
+        };
         // A page that is hidden when its first script runs counts as hidden from its start, if the browser has no
         // visibility-state entries or the page was prerendered. The entries of a prerendered page describe the time
         // before its activation.
-        if self.supports(support::HIDDEN_AT_START)
+        if view.cause == Cause::Load
+            && self.supports(support::HIDDEN_AT_START)
             && (span.start > 0.0 || !self.supports(support::VISIBILITY_STATE))
         {
             span.hidden = span.start;
         }
-        let navigation = self.life.navigation_entry();
-        let navigation_type = if span.start > 0.0 {
-            Some(NavigationType::Prerender)
-        } else {
-            navigation.and_then(|navigation| navigation.navigation_type)
-        };
-        let mut view = self.snapshot(self.life.views().first(), &span, navigation_type, now);
-        if self.supports(support::LONG_TASK) {
-            let fcp = self.fcp.value(&span);
+        let (url, route) = self.life.views().texts(view);
+        let first_input = self.first_input(&span);
+        let fcp = self.fcp.value(&span);
+        let mut values = self.values(&span, fcp, now);
+        let (mut tti_gap, mut tbt) = (None, None);
+        if view.cause == Cause::Load && self.supports(support::LONG_TASK) {
             match self.tti.value(&span, navigation, fcp, now) {
                 Ok(number) => {
                     let tti = Value::new(Metric::Tti, number).ok();
-                    let blocking = fcp.map(|fcp| self.tti.blocking(&span, fcp, number));
-                    let tbt = blocking.and_then(|number| Value::new(Metric::Tti, number).ok());
+                    let blocking = Value::new(Metric::Tti, self.tti.blocking(&span, fcp, number)).ok();
                     // If one value is implausible, both are dropped.
-                    if tti.is_some() && tbt.is_some() {
-                        view.values.set(Metric::Tti, tti);
-                        view.tbt = tbt;
+                    if tti.is_some() && blocking.is_some() {
+                        values.set(Metric::Tti, tti);
+                        tbt = blocking;
                     }
                 }
-                Err(gap) => view.tti_gap = Some(gap),
+                Err(gap) => tti_gap = Some(gap),
             }
         }
-        view
-    }
-
-    /// Returns a view without TTI, which only loads have.
-    fn snapshot(
-        &self,
-        view: &View,
-        span: &Span<'_>,
-        navigation_type: Option<NavigationType>,
-        now: f64,
-    ) -> Snapshot<T> {
-        let values = self.values(span, now);
-        let (url, route) = self.life.views().texts(view);
-        let first_input = self.first_input(span);
         Snapshot {
             id: view.id,
             url: url.filled(),
             route: route.filled(),
             navigation_type,
             values,
-            tti_gap: None,
-            tbt: None,
-            attribution: self.attribution(span, &values),
-            engaged: Some(first_input.is_some() || self.life.visible_ms(span, now) >= ENGAGED_MS),
+            tti_gap,
+            tbt,
+            attribution: ViewCauses { document: self, span },
+            engaged: Some(first_input.is_some() || self.life.visible_ms(&span, now) >= ENGAGED_MS),
             first_input_ms: first_input.map(|at| micros(span.since_start(at))),
         }
     }
@@ -214,25 +246,19 @@ impl<T: Text> Document<T> {
     /// listeners.
     fn first_input(&self, span: &Span<'_>) -> Option<f64> {
         let mut first = span.input;
-        if let (Cause::Load, Some(at)) = (span.cause, self.fid.start()) {
-            first = first.min(at);
+        if span.cause == Cause::Load {
+            first = first.min(self.fid.start());
         }
         (first < span.end).then_some(first)
     }
 
-    fn attribution(&self, span: &Span<'_>, values: &Values) -> Attribution<T> {
-        let window = values.get(Metric::Cls).and_then(|_| self.cls.window(span));
-        self.details.of(span, values, window, self.life.navigation_entry())
-    }
-
-    /// Returns the values of all metrics except TTI, which only loads have and [`Self::tti`] adds.
-    fn values(&self, span: &Span<'_>, now: f64) -> Values {
-        let fcp = self.fcp.value(span);
+    /// Returns the values of all metrics except TTI, which only loads have.
+    fn values(&self, span: &Span<'_>, fcp: f64, now: f64) -> Values {
         let mut values = Values::EMPTY;
         values.measured(Metric::Lcp, self.lcp.value(span, self.supports(support::LCP)));
         values.measured(Metric::Inp, self.inp.value(span, self.supports(support::EVENT)));
         if self.supports(support::LAYOUT_SHIFT) {
-            values.measured(Metric::Cls, self.cls.value(span, fcp.is_some()));
+            values.measured(Metric::Cls, self.cls.value(span, fcp < NEVER));
         }
         values.measured(Metric::Fcp, fcp);
         values.measured(Metric::Ttfb, ttfb::value(&self.life, span, now));
@@ -242,5 +268,32 @@ impl<T: Text> Document<T> {
 
     const fn supports(&self, bit: u32) -> bool {
         self.support & bit != 0
+    }
+}
+
+/// The attribution of a view, computed from the document's details when it is asked.
+#[derive(Debug)]
+pub struct ViewCauses<'a, T> {
+    document: &'a Document<T>,
+    span: Span<'a>,
+}
+
+impl<'a, T: Text> Causes<'a, T> for ViewCauses<'a, T> {
+    fn lcp(&self, values: &Values) -> Option<LcpCause<T::Written<'a>>> {
+        self.document.details.lcp(&self.span, values)
+    }
+
+    fn inp(&self, values: &Values) -> Option<InpCause<T::Written<'a>>> {
+        self.document.details.inp(&self.span, values, self.document.life.navigation_entry())
+    }
+
+    fn cls(&self, values: &Values) -> Option<ClsCause<T::Written<'a>>> {
+        values.get(Metric::Cls)?;
+        let window = self.document.cls.window(&self.span)?;
+        self.document.details.cls(&self.span, window, self.document.life.navigation_entry())
+    }
+
+    fn ttfb(&self, values: &Values) -> Option<Caused<'a, T>> {
+        self.document.details.ttfb(&self.span, values)
     }
 }

@@ -18,6 +18,11 @@ pub const TEXTS_MAX: usize = 3;
 
 /// A text, or the index of a text. The default is the empty text.
 pub trait Text: Clone + core::fmt::Debug + Default + Ord {
+    /// The form in which a beacon has the text.
+    type Written<'a>: Written + Into<Self>
+    where
+        Self: 'a;
+
     /// Returns the text, or `None` if it is empty.
     fn filled(&self) -> Option<Self> {
         (!self.is_blank()).then(|| self.clone())
@@ -32,41 +37,26 @@ pub trait Text: Clone + core::fmt::Debug + Default + Ord {
     fn same_page(&self, other: &Self) -> bool;
 
     /// The form in which a beacon has the text.
-    fn written(&self) -> Written<'_>;
+    fn written(&self) -> Self::Written<'_>;
 }
 
-/// A text by its characters, or else by its index in a table of the writer.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Written<'a> {
-    /// The characters; empty for an empty text, and if the index counts.
-    pub characters: &'a str,
-    /// The index; 0 for none.
-    pub index: u32,
-}
+/// A text by its characters, or by its index in a table of the writer. The default is the empty text.
+pub trait Written: Copy + core::fmt::Debug + Default + Ord {
+    /// Returns one of the texts of the wire format, by its place in
+    /// [`texts`](crate::beacon::write::texts).
+    fn own(place: u32) -> Self;
 
-impl Written<'_> {
-    /// Whether the text is empty.
-    #[must_use]
-    pub const fn is_blank(&self) -> bool {
-        self.characters.is_empty() && self.index == 0
-    }
-}
-
-impl<'a> From<&'a str> for Written<'a> {
-    fn from(characters: &'a str) -> Self {
-        Self { characters, index: 0 }
-    }
-}
-
-impl From<u32> for Written<'_> {
-    fn from(index: u32) -> Self {
-        Self { characters: "", index }
+    /// Returns the text, or `None` if it is empty.
+    fn filled(self) -> Option<Self> {
+        (self != Self::default()).then_some(self)
     }
 }
 
 impl Text for String {
-    fn written(&self) -> Written<'_> {
-        self.as_str().into()
+    type Written<'a> = &'a str;
+
+    fn written(&self) -> &str {
+        self
     }
 
     fn same_page(&self, other: &Self) -> bool {
@@ -76,8 +66,10 @@ impl Text for String {
 
 /// The index of a text in a table that has one index for the URLs of one page.
 impl Text for u32 {
-    fn written(&self) -> Written<'_> {
-        (*self).into()
+    type Written<'a> = Self;
+
+    fn written(&self) -> Self {
+        *self
     }
 
     fn same_page(&self, other: &Self) -> bool {
@@ -93,7 +85,8 @@ fn without_slashes(url: &str) -> &[u8] {
     bytes
 }
 
-/// The document's navigation entry, read at the start of its response and again after load.
+/// The document's navigation entry, read at the start of its response and again after load. Without an entry, all times
+/// are 0.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Navigation {
     /// Arrival of the first byte of the response.
@@ -108,6 +101,18 @@ pub struct Navigation {
     pub response_end: f64,
     /// Completion of the document, just before its load event; 0 before.
     pub dom_complete: f64,
+}
+
+impl Navigation {
+    /// No entry.
+    pub const NONE: Self = Self {
+        response_start: 0.0,
+        activation_start: 0.0,
+        dom_content_loaded_end: 0.0,
+        navigation_type: None,
+        response_end: 0.0,
+        dom_complete: 0.0,
+    };
 }
 
 /// An `event` or `first-input` entry.
@@ -226,55 +231,62 @@ pub enum Item<T = String> {
 /// Details of an entry, which explain a metric but change no value. Not sent if the visitor has set Global Privacy
 /// Control or Do Not Track.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Detail<T = String> {
+pub struct Detail<T = String> {
+    /// The kind.
+    pub kind: DetailKind,
+    /// The time of the search, the weight, and two more numbers.
+    pub numbers: [f64; 4],
+    /// The texts.
+    pub texts: [T; 2],
+}
+
+/// The kinds of details.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum DetailKind {
     /// Kind 17: details of a largest paint.
-    Paint {
-        /// The candidate's start (for a soft navigation: its presentation time), which identifies the paint.
-        start: f64,
-        /// Start of the image's request; 0 without an image.
-        request_start: f64,
-        /// Arrival of the image; 0 without an image.
-        response_end: f64,
-        /// The element, as a selector.
-        target: T,
-        /// The image's URL.
-        url: T,
-    },
+    Paint = 0,
     /// Kind 18: details of an interaction's event.
-    Event {
-        /// Time at which the browser received the input.
-        start: f64,
-        /// Time from the start to the next paint.
-        duration: f64,
-        /// Start of the first handler.
-        processing_start: f64,
-        /// End of the last handler.
-        processing_end: f64,
-        /// The element, as a selector.
-        target: T,
-        /// The event's type, such as `click`.
-        name: T,
-    },
+    Event = 1,
     /// Kind 19: details of a layout shift.
-    Shift {
-        /// Time of the shift.
-        start: f64,
-        /// Score of the shift.
-        value: f64,
-        /// The element that moved most, as a selector.
-        target: T,
-    },
+    Shift = 2,
     /// Kind 20: the longest script of a long animation frame.
-    Script {
-        /// Start of the frame.
-        start: f64,
-        /// Duration of the frame.
-        duration: f64,
-        /// Duration of the script.
-        script_duration: f64,
-        /// The script's URL.
-        url: T,
-    },
+    Script = 3,
+}
+
+impl DetailKind {
+    /// The number of kinds.
+    pub const COUNT: usize = 4;
+}
+
+impl<T: Text> Detail<T> {
+    /// Creates details of a largest paint. `start` is the candidate's start (for a soft navigation: its presentation
+    /// time), which identifies the paint. `request_start` and `response_end` are those of its image; 0 without one.
+    /// `target` is the element, as a selector, and `url` the image's URL.
+    pub const fn paint(start: f64, request_start: f64, response_end: f64, target: T, url: T) -> Self {
+        let numbers = [start, start, request_start, response_end];
+        Self { kind: DetailKind::Paint, numbers, texts: [target, url] }
+    }
+
+    /// Creates details of an event. `start` is the time at which the browser received the input, and `duration` lasts
+    /// until the next paint. `processing` has the start of the first handler and the end of the last one. `target` is
+    /// the element, as a selector, and `name` the event's type, such as `click`.
+    pub const fn event(start: f64, duration: f64, processing: [f64; 2], target: T, name: T) -> Self {
+        let [processing_start, processing_end] = processing;
+        let numbers = [start, duration, processing_start, processing_end];
+        Self { kind: DetailKind::Event, numbers, texts: [target, name] }
+    }
+
+    /// Creates details of a layout shift: its time, its score, and the element that moved most, as a selector.
+    pub fn shift(start: f64, value: f64, target: T) -> Self {
+        Self { kind: DetailKind::Shift, numbers: [start, value, 0.0, 0.0], texts: [target, T::default()] }
+    }
+
+    /// Creates details of the longest script in a frame. `start` and `duration` are those of the frame.
+    pub fn script(start: f64, duration: f64, script_duration: f64, url: T) -> Self {
+        let numbers = [start, script_duration, duration, 0.0];
+        Self { kind: DetailKind::Script, numbers, texts: [url, T::default()] }
+    }
 }
 
 /// Bits of [`Item::Support`].
@@ -321,7 +333,7 @@ impl<T: Text> Item<T> {
             Some(id) => (Some(id), second.clone(), third),
             None => ((b > 0.0).then(|| ViewId::drawn(b, c)), first.clone(), second.clone()),
         };
-        if !numbers.iter().all(|number| number.abs() < f64::INFINITY) {
+        if !numbers.iter().all(|number| number.abs() <= f64::MAX) {
             return None;
         }
         Some(match kind {
@@ -342,7 +354,7 @@ impl<T: Text> Item<T> {
             5 => Self::Event(Event { start: a, duration: b, processing_start: c, interaction_id: d }),
             6 => Self::LongTask { start: a, duration: b },
             7 => Self::Resource { start: a, end: b, status: c },
-            // [8, time, 1] of older snippets, [8, time, 0, 1] of an entry and of this snippet
+            // [8, time, 1] of an event, [8, time, 0, 1] of an entry
             8 => Self::Visibility { at: a, hidden: b != 0.0 || c != 0.0 },
             9 => Self::Input(a),
             10 => Self::Restore { at: a, id: id? },
@@ -356,26 +368,13 @@ impl<T: Text> Item<T> {
             16 => Self::Support(a as u32 | if b == 0.0 { 0 } else { support::HIDDEN_AT_START }),
             // The module makes its details itself.
             #[cfg(feature = "native")]
-            17 => Self::Detail(Detail::Paint {
-                start: a,
-                request_start: b,
-                response_end: c,
-                target: first,
-                url: second,
-            }),
+            17 => Self::Detail(Detail::paint(a, b, c, first, second)),
             #[cfg(feature = "native")]
-            18 => Self::Detail(Detail::Event {
-                start: a,
-                duration: b,
-                processing_start: c,
-                processing_end: d,
-                target: first,
-                name: second,
-            }),
+            18 => Self::Detail(Detail::event(a, b, [c, d], first, second)),
             #[cfg(feature = "native")]
-            19 => Self::Detail(Detail::Shift { start: a, value: b, target: first }),
+            19 => Self::Detail(Detail::shift(a, b, first)),
             #[cfg(feature = "native")]
-            20 => Self::Detail(Detail::Script { start: a, duration: b, script_duration: c, url: first }),
+            20 => Self::Detail(Detail::script(a, b, c, first)),
             21 => Self::Named { at: a, id: id?, route: own },
             22 => Self::Named { at: a, id: ViewId::NONE, route: own },
             _ => return None,

@@ -9,7 +9,6 @@ use crate::metrics::lifecycle::Span;
 use crate::metrics::views::Cause;
 use crate::view::names;
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
 
 names! {
     /// The protocol of the connection.
@@ -133,9 +132,12 @@ pub type Edges = [f64; PARTS.len() - 1];
 pub struct TtfbCause<T = String> {
     /// The durations of [`PARTS`] in milliseconds. They sum to TTFB, except for rounding to microseconds.
     pub parts_ms: Option<[f64; PARTS.len()]>,
-    /// The conditions of the fetch. Shared, because code that copies lists would be 1 % of the wasm module.
-    pub fetch: Arc<Fetch<T>>,
+    /// The conditions of the fetch.
+    pub fetch: Fetch<T>,
 }
+
+/// The parts of TTFB, if it has a value, and the conditions of the fetch.
+pub type Caused<'a, T> = (Option<[f64; PARTS.len()]>, &'a Fetch<T>);
 
 /// The fetch of a document.
 #[derive(Clone, Debug)]
@@ -143,16 +145,17 @@ pub struct Fetched<T> {
     /// `workerStart` (0 without a service worker), `fetchStart`, `domainLookupStart`, `connectStart`, `connectEnd`.
     pub edges: Edges,
     /// The other conditions.
-    pub fetch: Arc<Fetch<T>>,
+    pub fetch: Fetch<T>,
 }
 
 impl<T: Text> Fetched<T> {
-    /// Returns the attribution of a view's TTFB; `None` unless the view is a load.
+    /// Returns the parts of a view's TTFB, if it has one, and the conditions of the fetch; `None` unless the view is a
+    /// load.
     ///
     /// An edge that is 0, in the future or before the previous edge moves to the previous edge: its part took no
     /// time.
     #[must_use]
-    pub fn cause(&self, span: &Span<'_>, values: &Values) -> Option<TtfbCause<T>> {
+    pub fn cause(&self, span: &Span<'_>, values: &Values) -> Option<Caused<'_, T>> {
         if span.cause != Cause::Load {
             return None;
         }
@@ -170,6 +173,6 @@ impl<T: Text> Fetched<T> {
                 part
             })
         });
-        Some(TtfbCause { parts_ms, fetch: self.fetch.clone() })
+        Some((parts_ms, &self.fetch))
     }
 }

@@ -30,6 +30,8 @@ macro_rules! metrics {
             pub const ALL: [Self; Self::COUNT] = [$(Self::$metric),+];
             /// Number of metrics.
             pub const COUNT: usize = [$($number),+].len();
+            /// The names of [`Self::ALL`].
+            pub const NAMES: &'static [&'static str] = &[$($name),+];
 
             /// Returns the metric's upper-case abbreviation, as in the web-vitals library.
             #[must_use]
@@ -168,6 +170,9 @@ pub enum Rating {
 impl Rating {
     /// All ratings, best first.
     pub const ALL: [Self; 3] = [Self::Good, Self::NeedsImprovement, Self::Poor];
+    /// The names of [`Self::ALL`].
+    pub const NAMES: &'static [&'static str] =
+        &[Self::Good.name(), Self::NeedsImprovement.name(), Self::Poor.name()];
 
     /// Returns `good`, `needs-improvement` or `poor`.
     #[must_use]
@@ -328,6 +333,12 @@ impl Values {
         self.0.get(metric.index()).copied().flatten()
     }
 
+    /// Returns the value of a metric in its unit: milliseconds, or the score.
+    #[must_use]
+    pub fn number(&self, metric: Metric) -> Option<f64> {
+        self.get(metric).map(|value| value.number(metric))
+    }
+
     /// Sets or removes the value of a metric.
     pub fn set(&mut self, metric: Metric, value: Option<Value>) {
         if let Some(slot) = self.0.get_mut(metric.index()) {
@@ -337,8 +348,8 @@ impl Values {
 
     /// Sets the value of a metric, if the number is plausible.
     #[inline(never)]
-    pub(crate) fn measured(&mut self, metric: Metric, number: Option<f64>) {
-        self.set(metric, number.and_then(|number| Value::new(metric, number).ok()));
+    pub(crate) fn measured(&mut self, metric: Metric, number: f64) {
+        self.set(metric, Value::new(metric, number).ok());
     }
 
     /// Returns the metrics with a value, in order.
@@ -354,9 +365,10 @@ impl Values {
 }
 
 /// Whether a number is neither negative, infinite nor NaN.
+#[inline(never)]
 pub(crate) fn plausible(number: f64) -> bool {
-    // Two comparisons take fewer bytes of the wasm module than `is_finite`.
-    (0.0..f64::INFINITY).contains(&number)
+    // LLVM would turn a comparison with infinity into one of bits, which takes more bytes of the wasm module.
+    (0.0..=f64::MAX).contains(&number)
 }
 
 /// Rounds a time to whole microseconds, so that it survives serialization unchanged.

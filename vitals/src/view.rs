@@ -128,14 +128,14 @@ macro_rules! names {
         impl $type {
             /// All values, in the order of their numbers.
             pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+            /// The names of [`Self::ALL`], in wire format, API and reports.
+            pub const NAMES: &'static [&'static str] = &[$($name),+];
 
             /// The name in wire format, API and reports.
             #[must_use]
             pub const fn name(self) -> &'static str {
-                // A table takes fewer bytes of the wasm module than a branch per value.
-                const NAMES: &[&str] = &[$($name),+];
                 #[expect(clippy::indexing_slicing, reason = "the numbers count from 0")]
-                NAMES[self as usize]
+                Self::NAMES[self as usize]
             }
 
             /// Returns the value of a name.

@@ -1,6 +1,5 @@
 //! Wire format v1: written, read back, kept in part, refused.
 
-use std::sync::Arc;
 use vitals::attribution::{Attribution, ClsCause, InpCause, LcpCause, LoadState};
 use vitals::beacon::{Beacon, Content, DecodeError, Dropped, Field, Mark, Wire, decode, errors, write};
 use vitals::entry::{Event, Item, Navigation};
@@ -46,10 +45,7 @@ fn snapshot() -> Snapshot {
                 value: 0.05,
                 load_state: LoadState::Loading,
             }),
-            ttfb: Some(TtfbCause {
-                parts_ms: Some([1.0, 0.0, 2.5, 4.0, 8.0, 16.125]),
-                fetch: fetch().into(),
-            }),
+            ttfb: Some(TtfbCause { parts_ms: Some([1.0, 0.0, 2.5, 4.0, 8.0, 16.125]), fetch: fetch() }),
         },
         engaged: Some(true),
         first_input_ms: Some(9_000_000.5),
@@ -74,26 +70,25 @@ fn fetch() -> Fetch {
 
 /// A view as the collector writes it.
 fn written(view: &Snapshot, marks: &[(&str, Value)]) -> serde_json::Value {
-    let marks: Vec<_> = marks.iter().map(|&(name, at)| (view.id, name.to_owned(), at)).collect();
-    serde_json::to_value(write::view(view, &view.id.to_string(), &marks)).expect("JSON")
+    let marks: Vec<_> = marks.iter().map(|&(name, at)| (view.id, name, at)).collect();
+    serde_json::to_value(write::view(&view.written(), &view.id.to_string(), &marks)).expect("JSON")
 }
 
 /// A beacon with these views.
 fn wire(views: &[serde_json::Value]) -> serde_json::Value {
-    let tags = [("plan".to_owned(), "free".to_owned())];
     let wire = Wire {
-        site: "fv_site".into(),
+        site: "fv_site",
         seq: 7,
-        url: "https://shop.example/".into(),
-        route: "/".into(),
+        url: "https://shop.example/",
+        route: "/",
         device: Some(Device::Phone),
-        connection: "4g".into(),
+        connection: "4g",
         rtt_ms: Some(150.0),
         memory: Some(Tier::High),
         cpu: Some(Tier::Low),
-        release: "2026-11".into(),
+        release: "2026-11",
         viewport: Some(Viewport::Small),
-        tags: &tags,
+        tags: &[("plan", "free")],
         sample: Some(0.25),
         errors: 5,
         webdriver: true,
@@ -245,8 +240,8 @@ fn absent_fields_are_not_written() {
         first_input_ms: None,
     };
     let id = view.id.to_string();
-    let views = vec![write::view(&view, &id, &[])];
-    let wire = Wire::<String> { site: "s".into(), url: "u".into(), views, ..Wire::default() };
+    let views = vec![write::view(&view.written(), &id, &[])];
+    let wire = Wire { site: "s", url: "u", views, ..Wire::default() };
     let expected = format!(
         r#"{{"v":1,"site":"s","seq":0,"url":"u","errors":0,"views":[{{"id":"{ID}","values":{{}}}}]}}"#
     );
@@ -262,7 +257,7 @@ fn listener_is_told_of_a_value_with_its_cause() {
     };
     let told = |metric: Metric, number: f64| {
         let (view, value) = (snapshot(), Value::new(metric, number).unwrap());
-        serde_json::to_value(write::told(&view, ID, (metric, value))).unwrap()
+        serde_json::to_value(write::told(&view.written(), ID, (metric, value))).unwrap()
     };
     assert_eq!(
         told(Metric::Cls, 0.2),
@@ -300,7 +295,7 @@ fn invalid_field_of_a_fetch_costs_itself() {
     }
     let without = |change: &dyn Fn(&mut Fetch)| {
         let mut cause = whole.clone();
-        change(Arc::make_mut(&mut cause.fetch));
+        change(&mut cause.fetch);
         (Some(cause), lost())
     };
     for wrong in
@@ -335,7 +330,7 @@ fn entry_of_a_list_that_is_invalid_or_beyond_the_bound_costs_itself() {
         let (beacon, dropped) = kept(&body(&format!(
             r#""views":[{{"id":"{ID}","values":{{}},"attribution":{{"ttfb":{{"{field}":{list}}}}}}}]"#
         )));
-        (Arc::unwrap_or_clone(beacon.snapshots().remove(0).attribution.ttfb.unwrap().fetch), dropped)
+        (beacon.snapshots().remove(0).attribution.ttfb.unwrap().fetch, dropped)
     };
     let names = |fetch: Fetch| {
         let names: Vec<String> = fetch.server_timings.into_iter().map(|timing| timing.name).collect();
@@ -391,8 +386,9 @@ fn class_of_a_visitor_that_is_none_costs_itself() {
 #[test]
 fn view_has_its_own_marks_alone() {
     let (view, at) = (snapshot(), Value::new(Metric::Tti, 812.5).unwrap());
-    let marks = [view.id, ViewId::new(1, 1)].map(|id| (id, id.to_string(), at));
-    let json = serde_json::to_value(write::view(&view, ID, &marks)).unwrap();
+    let (own, other) = (view.id.to_string(), ViewId::new(1, 1));
+    let marks = [(view.id, own.as_str(), at), (other, "other", at)];
+    let json = serde_json::to_value(write::view(&view.written(), ID, &marks)).unwrap();
     assert_eq!(json["marks"], serde_json::json!({ view.id.to_string(): 812.5 }));
 }
 

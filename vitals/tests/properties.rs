@@ -7,7 +7,7 @@ use proptest::sample::{Index, select};
 use serde_json::{Value as Json, json};
 use vitals::beacon::{Beacon, Content, decode, errors};
 use vitals::document::Document;
-use vitals::entry::{Detail, Event, Item, NUMBERS_MAX, Navigation, support};
+use vitals::entry::{Detail, DetailKind, Event, Item, NUMBERS_MAX, Navigation, support};
 use vitals::fetch::{Fetch, Fetched};
 use vitals::limits;
 use vitals::metric::{Metric, Value};
@@ -65,25 +65,21 @@ fn detail() -> impl Strategy<Value = Detail> {
     let name = || "[a-c]{0,1}";
     prop_oneof![
         (time(), time(), time(), name(), name()).prop_map(
-            |(start, request_start, response_end, target, url)| Detail::Paint {
+            |(start, request_start, response_end, target, url)| Detail::paint(
                 start,
                 request_start,
                 response_end,
                 target,
                 url
-            }
+            )
         ),
-        (event(), 0.0..300.0, name(), name()).prop_map(|(event, took, target, name)| Detail::Event {
-            start: event.start,
-            duration: event.duration,
-            processing_start: event.processing_start,
-            processing_end: event.processing_start + took,
-            target,
-            name,
+        (event(), 0.0..300.0, name(), name()).prop_map(|(event, took, target, name)| {
+            let processing = [event.processing_start, event.processing_start + took];
+            Detail::event(event.start, event.duration, processing, target, name)
         }),
-        (time(), 0.0..0.4, name()).prop_map(|(start, value, target)| Detail::Shift { start, value, target }),
+        (time(), 0.0..0.4, name()).prop_map(|(start, value, target)| Detail::shift(start, value, target)),
         (time(), 0.0..400.0, 0.0..400.0, name()).prop_map(|(start, duration, script_duration, url)| {
-            Detail::Script { start, duration, script_duration, url }
+            Detail::script(start, duration, script_duration, url)
         }),
     ]
 }
@@ -219,16 +215,12 @@ fn wire(item: &Item) -> Json {
         Item::Support(bits) => json!([16, bits]),
         Item::Named { at, id: ViewId::NONE, route } => json!([22, at, FIRST.to_string(), route]),
         Item::Named { at, id, route } => json!([21, at, id.to_string(), route]),
-        Item::Detail(Detail::Paint { start, request_start, response_end, target, url }) => {
-            json!([17, start, request_start, response_end, target, url])
-        }
-        Item::Detail(Detail::Event { start, duration, processing_start, processing_end, target, name }) => {
-            json!([18, start, duration, processing_start, processing_end, target, name])
-        }
-        Item::Detail(Detail::Shift { start, value, target }) => json!([19, start, value, target]),
-        Item::Detail(Detail::Script { start, duration, script_duration, url }) => {
-            json!([20, start, duration, script_duration, url])
-        }
+        Item::Detail(Detail { kind, numbers: [a, b, c, d], texts: [first, second] }) => match kind {
+            DetailKind::Paint => json!([17, a, c, d, first, second]),
+            DetailKind::Event => json!([18, a, b, c, d, first, second]),
+            DetailKind::Shift => json!([19, a, b, first]),
+            DetailKind::Script => json!([20, a, c, b, first]),
+        },
     }
 }
 

@@ -15,10 +15,10 @@ const INTEGRITY: &str =
     "sha512-4Usg7yEvwO3FMso3Oov6qkOOHSod1IEv+boKkh77kTljM+eNBouqCTbqWswGzbG+vDNO/b/v2C4gfEh1WgB9Lg==";
 
 /// The options of wasm-opt. The first two passes rebuild the blocks of each function. The two passes for locals merge
-/// locals with the same value. The second `-Oz` uses the results of the first one. The list of features serves only
-/// wasm-opt, so it is stripped. The stack begins at the bottom of the memory, so the first KiB has no static data
+/// locals with the same value. A later `-Oz` uses the results of the one before. Locals in the order of their uses
+/// compress better. The list of features serves only wasm-opt, so it is stripped. The stack begins at the bottom of the memory, so the first KiB has no static data
 /// (`--low-memory-unused`).
-const OPTIONS: [&str; 8] = [
+const OPTIONS: [&str; 10] = [
     "--low-memory-unused",
     "--flatten",
     "--rereloop",
@@ -26,6 +26,8 @@ const OPTIONS: [&str; 8] = [
     "--coalesce-locals-learning",
     "-Oz",
     "-Oz",
+    "-Oz",
+    "--reorder-locals",
     "--strip-target-features",
 ];
 

@@ -60,6 +60,43 @@ pub(crate) fn reads(bindings: &str) -> BTreeSet<&str> {
     members(bindings).collect()
 }
 
+/// Returns the bindings with closures that live until the document ends. The collector has one, that of its timer; code
+/// that frees closures would be a seventh of the glue.
+///
+/// # Errors
+/// If the functions are not in the form that wasm-bindgen writes today.
+pub(crate) fn lasting(bindings: &str) -> Result<String> {
+    const CLOSURE: &str = "function makeMutClosure(arg0, arg1, f) {";
+    let text = without(bindings, "const CLOSURE_DTORS = ", ";", "")?;
+    let short = format!("{CLOSURE} return (...args) => f(arg0, arg1, ...args); }}\n");
+    without(&text, CLOSURE, "}", &short)
+}
+
+/// Returns the bindings without an import.
+///
+/// # Errors
+/// If the import is not in the form that wasm-bindgen writes today.
+pub(crate) fn without_import(bindings: &str, name: &str) -> Result<String> {
+    without(bindings, &format!("{name}: function("), "},", "")
+}
+
+/// Replaces the lines from the only one that has `begin` to the first one with an `end` after which all braces are closed.
+fn without(text: &str, begin: &str, end: &str, by: &str) -> Result<String> {
+    let lines: Vec<_> = text.split_inclusive('\n').collect();
+    let starts: Vec<_> = (0..lines.len()).filter(|at| lines[*at].trim_start().starts_with(begin)).collect();
+    let [start] = starts[..] else {
+        bail!("what wasm-bindgen writes does not have `{begin}` once");
+    };
+    let mut open = 0;
+    let len = lines[start..].iter().position(|line| {
+        open += line.matches('{').count();
+        open -= line.matches('}').count().min(open);
+        open == 0 && line.trim_end().ends_with(end)
+    });
+    let Some(len) = len else { bail!("what wasm-bindgen writes has no end of `{begin}`") };
+    Ok(lines[..start].concat() + by + &lines[start + len + 1..].concat())
+}
+
 /// Returns the bindings without `export` and comments, with the short names of the module.
 ///
 /// # Errors
@@ -256,6 +293,25 @@ let wasmModule, wasm;
         let expected = "a: get,\nb: hold,\nc: function(arg0) {\n  hold(arg0 >>> 0);\n},\n\
                         d: function() {\n  const ret = Date.now();\n  return ret;\n},\n";
         assert_eq!(forwarded(text), expected);
+    }
+
+    #[test]
+    fn closures_are_not_freed() {
+        let bindings = "  const CLOSURE_DTORS = (typeof F === 'undefined')\n    ? {}\n    : new F(state => wasm.d(state.a));\n  \
+                        function makeMutClosure(arg0, arg1, f) {\n    const real = () => {\n    };\n    return real;\n  }\n\
+                        const after = 1;\n";
+        assert_eq!(
+            lasting(bindings).unwrap(),
+            "function makeMutClosure(arg0, arg1, f) { return (...args) => f(arg0, arg1, ...args); }\nconst after = 1;\n"
+        );
+        assert!(lasting("function makeMutClosure(arg0, arg1, f) {\n}\n").is_err(), "without a registry");
+    }
+
+    #[test]
+    fn import_is_removed_with_its_body() {
+        let bindings = "    {\n        a: function(arg0) {\n            throw new Error(arg0);\n        },\n        b: 1,\n    }\n";
+        assert_eq!(without_import(bindings, "a").unwrap(), "    {\n        b: 1,\n    }\n");
+        assert!(without_import(bindings, "c").is_err());
     }
 
     #[test]

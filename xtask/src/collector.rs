@@ -23,6 +23,10 @@ const LOADER: &str = "js-snippet/src/loader.js";
 pub(crate) const NAME_LINE: &str = "const COLLECTOR = \"\";";
 /// The line of the loader's source that receives the module's URL.
 const MODULE_LINE: &str = "const MODULE = \"\";";
+/// The line that receives the names of the module, separated by tabs.
+const NAMES_LINE: &str = "const NAMES = \"\";";
+/// The line that receives the texts of the wire format, separated by tabs.
+const TEXTS_LINE: &str = "const TEXTS = \"\";";
 
 /// The files of one build.
 pub(crate) struct Collector {
@@ -104,7 +108,9 @@ fn compile() -> Result<Vec<u8>> {
     );
     let target = target_dir().join("wasm");
     cargo
-        .args(["--package", "fieldvitals-collector", "--lib", "--profile", "collector", "--target-dir"])
+        // As a library for other crates too, it would not be optimized together with them.
+        .args(["--package", "fieldvitals-collector", "--lib", "--crate-type", "cdylib"])
+        .args(["--profile", "collector", "--target-dir"])
         .arg(&target)
         .stdout(std::io::stderr());
     run(&mut cargo)?;
@@ -124,7 +130,7 @@ fn bind(wasm: Vec<u8>) -> Result<(String, Vec<u8>)> {
         .remove_producers_section(true)
         .generate_output()
         .context("wasm-bindgen does not take the module")?;
-    let js = output.js().to_owned();
+    let js = bindings::lasting(output.js())?;
     let snippets: Vec<_> =
         output.snippets().iter().filter(|(_, sources)| !sources.is_empty()).map(|(name, _)| name).collect();
     if !snippets.is_empty() || !output.local_modules().is_empty() {
@@ -135,7 +141,9 @@ fn bind(wasm: Vec<u8>) -> Result<(String, Vec<u8>)> {
         );
     }
     let mut names = Names::default();
-    let (module, read) = (output.wasm_mut(), bindings::reads(&js));
+    let module = output.wasm_mut();
+    let js = remove_throw(module, js)?;
+    let read = bindings::reads(&js);
     for import in module.imports.iter_mut() {
         import.module = names.module(&import.module);
         import.name = names.import(&import.name);
@@ -150,6 +158,21 @@ fn bind(wasm: Vec<u8>) -> Result<(String, Vec<u8>)> {
     remove_futures(module);
     let wasm = module.emit_wasm();
     Ok((bindings::rewrite(&js, &names)?, wasm))
+}
+
+/// Replaces wasm-bindgen's import that throws a text: like a panic, it becomes one instruction. It is the only import
+/// that takes a text.
+fn remove_throw(module: &mut walrus::Module, js: String) -> Result<String> {
+    let throw = module.imports.iter().find(|import| import.name.contains("__wbindgen_throw"));
+    let Some(throw) = throw else { return Ok(js) };
+    let walrus::ImportKind::Function(function) = throw.kind else {
+        bail!("the module imports {}, which is no function", throw.name);
+    };
+    let js = bindings::without_import(&js, &throw.name)?;
+    module.replace_imported_func(function, |(body, _)| {
+        body.unreachable();
+    })?;
+    Ok(js)
 }
 
 /// Empties js-sys' functions for futures. The collector has no futures; js-sys exports them, so the linker keeps them,
@@ -236,7 +259,12 @@ pub(crate) fn sources() -> Result<Sources> {
         let file = root().join(path);
         fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))
     };
-    let (snippet, loader) = (source(SNIPPET)?, source(LOADER)?);
+    let (snippet, mut loader) = (source(SNIPPET)?, source(LOADER)?);
+    let texts: Vec<_> = vitals::beacon::write::texts().collect();
+    for (line, list) in [(NAMES_LINE, fieldvitals_collector::names::ALL), (TEXTS_LINE, &texts)] {
+        let value = serde_json::to_string(&list.join("\t"))?;
+        loader = replace_once(&loader, line, &line.replace("\"\"", &value), LOADER)?;
+    }
     let short = short_names(&[&snippet, &loader]);
     Ok(Sources { snippet: shorten(&snippet, &short), loader: shorten(&loader, &short), short })
 }
@@ -286,12 +314,28 @@ pub(crate) fn replace_once(text: &str, from: &str, to: &str, name: &str) -> Resu
     }
 }
 
+/// Compresses with each of the encoder's modes, and returns the shortest result.
 fn brotli(content: &[u8]) -> Result<Vec<u8>> {
-    let mut out = Vec::new();
-    let parameters =
-        brotli::enc::BrotliEncoderParams { quality: 11, size_hint: content.len(), ..Default::default() };
-    brotli::BrotliCompress(&mut &content[..], &mut out, &parameters)?;
-    Ok(out)
+    use brotli::enc::backward_references::BrotliEncoderMode;
+    let mut shortest: Option<Vec<u8>> = None;
+    for mode in [
+        BrotliEncoderMode::BROTLI_MODE_GENERIC,
+        BrotliEncoderMode::BROTLI_MODE_TEXT,
+        BrotliEncoderMode::BROTLI_MODE_FONT,
+    ] {
+        let mut out = Vec::new();
+        let parameters = brotli::enc::BrotliEncoderParams {
+            mode,
+            quality: 11,
+            size_hint: content.len(),
+            ..Default::default()
+        };
+        brotli::BrotliCompress(&mut &content[..], &mut out, &parameters)?;
+        if shortest.as_ref().is_none_or(|shortest| out.len() < shortest.len()) {
+            shortest = Some(out);
+        }
+    }
+    shortest.context("the encoder has no mode")
 }
 
 fn gzip(content: &[u8]) -> Result<Vec<u8>> {

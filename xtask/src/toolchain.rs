@@ -38,7 +38,7 @@ const RUSTFLAGS: [&str; 14] = [
 /// Timeout of rustup, so that a machine without a network fails soon.
 const RUSTUP_TIME_MAX: Duration = Duration::from_secs(120);
 
-/// Returns a `cargo build` for [`WASM`] with the toolchain that runs xtask; the caller adds the package. Builds the
+/// Returns a `cargo rustc` for [`WASM`] with the toolchain that runs xtask; the caller adds the package. Builds the
 /// standard library too, because the flags cannot change rustup's prebuilt one.
 ///
 /// # Errors
@@ -47,7 +47,7 @@ pub(crate) fn wasm_build() -> Result<Command> {
     add_rust_src()?;
     let mut command = crate::run::cargo();
     command
-        .args(["build", "--target", WASM])
+        .args(["rustc", "--target", WASM])
         .args(["-Zbuild-std=std,panic_abort", "-Zbuild-std-features=optimize_for_size"])
         // Permits `-Z` options on a stable toolchain.
         .env("RUSTC_BOOTSTRAP", "1")

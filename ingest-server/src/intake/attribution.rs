@@ -3,7 +3,6 @@
 use super::page_url::PageUrl;
 use super::scrub::{REDACTED, is_email, label, word};
 use crate::limits;
-use std::sync::Arc;
 use vitals::attribution::{Attribution, ClsCause, InpCause, LcpCause};
 use vitals::fetch::{Fetch, ServerTiming, TtfbCause};
 
@@ -45,14 +44,13 @@ fn is_own_script(url: &str, host: &str) -> bool {
 /// Scrubs and limits the texts of a document's fetch.
 fn fetch(cause: TtfbCause) -> TtfbCause {
     let TtfbCause { parts_ms, fetch } = cause;
-    let fetch = Arc::unwrap_or_clone(fetch);
     let timing = |timing: ServerTiming| {
         let description = word(&timing.description).unwrap_or_default();
         Some(ServerTiming { name: word(&timing.name)?, description, ..timing })
     };
     let server_timings = fetch.server_timings.into_iter().filter_map(timing).collect();
     let not_restored = fetch.not_restored.iter().filter_map(|reason| word(reason)).collect();
-    TtfbCause { parts_ms, fetch: Fetch { server_timings, not_restored, ..fetch }.into() }
+    TtfbCause { parts_ms, fetch: Fetch { server_timings, not_restored, ..fetch } }
 }
 
 /// Keeps only the characters of a selector of tags, ids and classes. Bodies are untrusted, so this removes what would

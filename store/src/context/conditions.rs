@@ -5,7 +5,6 @@ use super::texts::TextKind;
 use super::{code, moment_ms, time_ms, whole_ms};
 use crate::limits;
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
 use vitals::fetch::{Confidence, ConfidenceLevel, Delivery, PARTS, Protocol, TtfbCause};
 use vitals::view::{Rtt, Tier};
 
@@ -107,7 +106,6 @@ impl Conditions {
     #[must_use]
     pub fn with_fetch(mut self, cause: Option<TtfbCause>) -> Self {
         let Some(TtfbCause { parts_ms, fetch }) = cause else { return self };
-        let fetch = Arc::unwrap_or_clone(fetch);
         self.ttfb_parts_ms = parts_ms.map(whole_ms);
         self.protocol = Protocol::of(&fetch.protocol);
         self.delivery = fetch.delivery;

@@ -784,7 +784,7 @@ const BEHAVIOURS: &[Behaviour] = &[
                 );
                 assert_eq!(
                     (told.tags["team"].as_str(), told.tags["late"].len()),
-                    ("shop", limits::TAG_VALUE_UNITS_MAX)
+                    ("shop", limits::TAG_VALUE_CHARS_MAX)
                 );
                 assert_eq!(told.release.as_deref(), Some("1.2.3"));
                 let [mark] = &told.marks[..] else { panic!("one mark: {told:?}") };

@@ -77,7 +77,8 @@ pub async fn replay(visit: &Visit<'_>) {
     }
     let values = |views: &[Snapshot]| views.iter().map(|view| (view.id, view.values)).collect::<Vec<_>>();
     assert_eq!(values(&in_browser), values(&native), "wasm and native differ for {fields}");
-    let whole =
-        |views: &[Snapshot]| views.iter().map(|view| json!(write::view(view, "", &[]))).collect::<Vec<_>>();
+    let whole = |views: &[Snapshot]| {
+        views.iter().map(|view| json!(write::view(&view.written(), "", &[]))).collect::<Vec<_>>()
+    };
     assert_eq!(whole(&in_browser), whole(&native), "wasm and native explain otherwise for {fields}");
 }

@@ -3,27 +3,159 @@
 //! A beacon is a list of parts of a few kinds. A field is then one push; code for every structure would be a fifth of
 //! the wasm module. On the server the list is serialized as the object that it describes. The module passes the list
 //! itself to the loader (`js-snippet/src/loader.js`), which builds the object.
+//!
+//! The module has no texts. A name or a text is its place in a table of the loader, which begins with [`texts`].
 
-use super::VERSION;
-use crate::attribution::Attribution;
+use super::{DROPPED_URL, VERSION};
+use crate::attribution::{Causes, LoadState};
 use crate::entry::{Text, Written};
-use crate::fetch::{Delivery, TtfbCause};
-use crate::metric::{Metric, Value};
+use crate::fetch::{Caused, ConfidenceLevel, Delivery};
+use crate::metric::{Metric, Rating, Value};
 use crate::snapshot::Snapshot;
 use crate::view::{Device, NavigationType, Tier, TtiGap, ViewId, Viewport};
 use serde::ser::{Serialize, SerializeSeq as _, Serializer};
 
-/// A JSON object with borrowed texts: its parts, in the order of writing.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Json<'a>(Vec<Part<'a>>);
+/// Defines the texts of the wire format: first those of [`Own`], then the names of enumerations.
+macro_rules! texts {
+    (own { $($own:ident $text:expr,)+ } names { $($type:ident,)+ }) => {
+        /// A text of the wire format, apart from the names of enumerations.
+        #[expect(missing_docs, reason = "each is a text below")]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr(u32)]
+        pub enum Own { $($own,)+ }
 
-/// The name of a value, or a value, or an end.
+        enum Enumeration { $($type,)+ }
+
+        const OWN: &[&str] = &[$($text),+];
+        const NAMES: &[&[&str]] = &[$($type::NAMES),+];
+
+        $(impl Named for $type {
+            const FIRST: u32 = first(Enumeration::$type as usize);
+
+            fn place(self) -> u32 {
+                Self::FIRST.saturating_add(self as u32)
+            }
+        })+
+    };
+}
+
+texts! {
+    own {
+        Nothing "",
+        // The loader puts the id of the latest page view here.
+        ViewId "",
+        Dropped DROPPED_URL,
+        Version "v",
+        Site "site",
+        Seq "seq",
+        Url "url",
+        Route "route",
+        Device "device",
+        Connection "connection",
+        Rtt "rtt",
+        Memory "memory",
+        Cpu "cpu",
+        Release "release",
+        Viewport "viewport",
+        Tags "tags",
+        Sample "sample",
+        Errors "errors",
+        Webdriver "webdriver",
+        Views "views",
+        Id "id",
+        Nav "nav",
+        NavigationType "navigationType",
+        Values "values",
+        TtiGap "tti_gap",
+        Tbt "tbt",
+        Attribution "attribution",
+        Lcp "lcp",
+        Inp "inp",
+        Cls "cls",
+        Ttfb "ttfb",
+        Engaged "engaged",
+        FirstInput "first_input",
+        Marks "marks",
+        Name "name",
+        Value "value",
+        Rating "rating",
+        Target "target",
+        Event "event",
+        At "at",
+        Parts "parts",
+        Script "script",
+        ScriptMs "script_ms",
+        Load "load",
+        Protocol "protocol",
+        Delivery "delivery",
+        Bytes "bytes",
+        Server "server",
+        NotRestored "not_restored",
+        Confidence "confidence",
+        TriggerRate "trigger_rate",
+    }
+    names {
+        Metric,
+        Rating,
+        NavigationType,
+        TtiGap,
+        Device,
+        Tier,
+        Viewport,
+        LoadState,
+        Delivery,
+        ConfidenceLevel,
+    }
+}
+
+/// Returns the place of the first name of an enumeration.
+const fn first(enumeration: usize) -> u32 {
+    let (mut place, mut rest) = (OWN.len(), NAMES.split_at(enumeration).0);
+    while let [names, others @ ..] = rest {
+        place = place.saturating_add(names.len());
+        rest = others;
+    }
+    place as u32
+}
+
+/// All texts of the wire format, in the order of their places.
+pub fn texts() -> impl Iterator<Item = &'static str> {
+    OWN.iter().chain(NAMES.iter().copied().flatten()).copied()
+}
+
+impl Written for &str {
+    fn own(place: u32) -> Self {
+        texts().nth(place as usize).unwrap_or_default()
+    }
+}
+
+/// The index in a table that begins with [`texts`].
+impl Written for u32 {
+    fn own(place: u32) -> Self {
+        place
+    }
+}
+
+/// An enumeration whose names are among [`texts`].
+pub trait Named: Copy {
+    /// The place of the first name.
+    const FIRST: u32;
+
+    /// The place of the value's name.
+    fn place(self) -> u32;
+}
+
+/// A JSON object: its parts, in the order of writing.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Json<W>(Vec<Part<W>>);
+
+/// A value, the begin of an object or a list, or an end.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Part<'a> {
+struct Part<W> {
     kind: Kind,
-    /// The characters of a name or of a text.
-    characters: &'a str,
-    /// The number. Of a name or a text, its index; 0 with characters.
+    /// The name of the value; empty in a list.
+    name: W,
+    text: W,
     number: f64,
 }
 
@@ -33,135 +165,109 @@ struct Part<'a> {
 enum Kind {
     /// The end of the last object or list.
     End = 0,
-    /// The name of the next value. Items of a list have none.
-    Name = 1,
     /// A text.
-    Text = 2,
+    Text = 1,
     /// A number.
-    Number = 3,
+    Number = 2,
     /// A whole number.
-    Count = 4,
+    Count = 3,
     /// `true`, or `false` if the number is 0.
-    Flag = 5,
+    Flag = 4,
     /// The begin of an object.
-    Object = 6,
+    Object = 5,
     /// The begin of a list.
-    List = 7,
+    List = 6,
 }
 
-impl<'a> Json<'a> {
+impl<W: Written> Json<W> {
     #[inline(never)]
-    fn put(&mut self, kind: Kind, characters: &'a str, number: f64) {
-        self.0.push(Part { kind, characters, number });
+    fn put(&mut self, kind: Kind, name: W, text: W, number: f64) {
+        self.0.push(Part { kind, name, text, number });
     }
 
-    /// Adds the name of the next value.
-    fn name(&mut self, name: &'a str) {
-        self.put(Kind::Name, name, 0.0);
-    }
-
-    /// Adds a name or a text.
-    fn written(&mut self, kind: Kind, text: Written<'a>) {
-        self.put(kind, text.characters, text.index.into());
-    }
-
-    /// Adds an item of a list, or the value of the last name.
+    /// Adds a text, also an empty one.
     #[inline(never)]
-    fn item(&mut self, text: Written<'a>) {
-        self.written(Kind::Text, text);
+    fn item(&mut self, name: W, text: W) {
+        self.put(Kind::Text, name, text, 0.0);
     }
 
     /// Adds a text, unless it is empty.
     #[inline(never)]
-    fn text(&mut self, name: &'a str, text: Written<'a>) {
-        if !text.is_blank() {
-            self.name(name);
-            self.item(text);
+    fn text(&mut self, name: Own, text: W) {
+        if let Some(text) = text.filled() {
+            self.item(W::own(name as u32), text);
         }
     }
 
-    /// Adds a text of a page view, unless it is empty or absent.
-    #[inline(never)]
-    fn given<T: Text>(&mut self, name: &'a str, text: Option<&'a T>) {
-        self.text(name, text.map_or(Written::default(), Text::written));
-    }
-
-    /// Adds a text of ours, unless it is empty.
-    #[inline(never)]
-    fn own(&mut self, name: &'a str, characters: &'a str) {
-        self.text(name, characters.into());
-    }
-
-    /// Adds one of the names of an enumeration, unless it is absent.
-    fn class<T>(&mut self, name: &'a str, class: Option<T>, text: fn(T) -> &'static str) {
-        self.own(name, class.map_or("", text));
+    /// Adds the name of a value of an enumeration, unless it is absent.
+    fn class<T: Named>(&mut self, name: Own, class: Option<T>) {
+        self.text(name, class.map_or(W::default(), |class| W::own(class.place())));
     }
 
     #[inline(never)]
-    fn number(&mut self, name: &'a str, number: f64) {
-        self.name(name);
-        self.put(Kind::Number, "", number);
+    fn measure(&mut self, name: W, number: f64) {
+        self.put(Kind::Number, name, W::default(), number);
     }
 
     #[inline(never)]
-    fn whole(&mut self, name: &'a str, kind: Kind, number: u32) {
-        self.name(name);
-        self.put(kind, "", number.into());
+    fn number(&mut self, name: Own, number: f64) {
+        self.measure(W::own(name as u32), number);
     }
 
     #[inline(never)]
-    fn numbers(&mut self, name: &'a str, numbers: &[f64]) {
+    fn whole(&mut self, name: Own, kind: Kind, number: u32) {
+        self.put(kind, W::own(name as u32), W::default(), number.into());
+    }
+
+    #[inline(never)]
+    fn numbers(&mut self, name: Own, numbers: &[f64]) {
         self.begin(name, Kind::List);
         for number in numbers {
-            self.put(Kind::Number, "", *number);
+            self.measure(W::default(), *number);
         }
         self.end();
     }
 
     #[inline(never)]
-    fn mark(&mut self, kind: Kind) {
-        self.put(kind, "", 0.0);
-    }
-
     fn end(&mut self) {
-        self.mark(Kind::End);
+        self.whole(Own::Nothing, Kind::End, 0);
     }
 
-    /// Ends an object or a list that began as the latest part but `parts`. Removes it with its name if it is empty.
+    /// Ends an object or a list that began as the latest part but `parts`. Removes it if it is empty.
     #[inline(never)]
     fn end_unless_empty(&mut self, parts: usize) {
         if self.0.len() > parts {
             self.end();
         } else {
-            self.0.truncate(parts.saturating_sub(2));
+            self.0.pop();
         }
     }
 
     /// Begins an object or a list. Returns the number of parts, for [`Json::end_unless_empty`].
     #[inline(never)]
-    fn begin(&mut self, name: &'a str, kind: Kind) -> usize {
-        self.name(name);
-        self.mark(kind);
+    fn begin(&mut self, name: Own, kind: Kind) -> usize {
+        self.whole(name, kind, 0);
         self.0.len()
     }
+}
 
-    /// The list of parts, in which each part is a kind, a text and a number. The number of a text without characters is
-    /// its index.
+impl Json<u32> {
+    /// The list of parts, four numbers a part: the kind, the places of the name and the text, and the number.
     #[must_use]
     pub fn parts(&self) -> impl Serialize {
         Parts(&self.0)
     }
 }
 
-struct Parts<'a>(&'a [Part<'a>]);
+struct Parts<'a>(&'a [Part<u32>]);
 
 impl Serialize for Parts<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut list = serializer.serialize_seq(None)?;
         for part in self.0 {
-            list.serialize_element(&(part.kind as u8))?;
-            list.serialize_element(part.characters)?;
-            list.serialize_element(&part.number)?;
+            for number in [f64::from(part.kind as u8), part.name.into(), part.text.into(), part.number] {
+                list.serialize_element(&number)?;
+            }
         }
         list.end()
     }
@@ -175,23 +281,24 @@ mod nested {
     use core::cell::Cell;
     use serde::ser::{Serialize, SerializeMap as _, SerializeSeq as _, Serializer};
 
-    impl Serialize for Json<'_> {
+    impl Serialize for Json<&str> {
         fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
             Rest(&Cell::new(&self.0)).serialize(serializer)
         }
     }
 
     /// The parts that are not yet serialized. Serializes the first of them, up to its end.
-    struct Rest<'a>(&'a Cell<&'a [Part<'a>]>);
+    struct Rest<'a>(&'a Cell<&'a [Part<&'a str>]>);
 
     impl<'a> Rest<'a> {
-        /// The next part, unless it is an end; passes names and ends.
-        fn next(&self) -> Option<Part<'a>> {
+        /// The next part, unless it is an end, which it passes.
+        fn next(&self) -> Option<Part<&'a str>> {
             let (part, rest) = self.0.get().split_first()?;
-            if matches!(part.kind, Kind::Name | Kind::End) {
+            if part.kind == Kind::End {
                 self.0.set(rest);
+                return None;
             }
-            (part.kind != Kind::End).then_some(*part)
+            Some(*part)
         }
     }
 
@@ -203,7 +310,7 @@ mod nested {
             };
             self.0.set(rest);
             match part.kind {
-                Kind::Text => serializer.serialize_str(part.characters),
+                Kind::Text => serializer.serialize_str(part.text),
                 Kind::Number => serializer.serialize_f64(part.number),
                 Kind::Count => serializer.serialize_u32(part.number as u32),
                 Kind::Flag => serializer.serialize_bool(part.number != 0.0),
@@ -216,8 +323,8 @@ mod nested {
                 }
                 _ => {
                     let mut map = serializer.serialize_map(None)?;
-                    while let Some(name) = self.next() {
-                        map.serialize_entry(name.characters, self)?;
+                    while let Some(part) = self.next() {
+                        map.serialize_entry(part.name, self)?;
                     }
                     map.end()
                 }
@@ -228,19 +335,19 @@ mod nested {
 
 /// A beacon with page views.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Wire<'a, T = String> {
+pub struct Wire<'a, W = &'a str> {
     /// See [`Beacon::site`](super::Beacon::site).
-    pub site: Written<'a>,
+    pub site: W,
     /// See [`Beacon::seq`](super::Beacon::seq).
     pub seq: u32,
     /// See [`Beacon::url`](super::Beacon::url).
-    pub url: Written<'a>,
+    pub url: W,
     /// See [`Beacon::route`](super::Beacon::route); an empty text is absent, here and below.
-    pub route: Written<'a>,
+    pub route: W,
     /// See [`Beacon::device`](super::Beacon::device).
     pub device: Option<Device>,
     /// See [`Beacon::connection`](super::Beacon::connection).
-    pub connection: Written<'a>,
+    pub connection: W,
     /// The connection's round trip in milliseconds, if the browser reports it; see
     /// [`Beacon::rtt`](super::Beacon::rtt).
     pub rtt_ms: Option<f64>,
@@ -249,11 +356,11 @@ pub struct Wire<'a, T = String> {
     /// See [`Beacon::cpu`](super::Beacon::cpu).
     pub cpu: Option<Tier>,
     /// See [`Beacon::release`](super::Beacon::release).
-    pub release: Written<'a>,
+    pub release: W,
     /// See [`Beacon::viewport`](super::Beacon::viewport).
     pub viewport: Option<Viewport>,
     /// See [`Beacon::tags`](super::Beacon::tags).
-    pub tags: &'a [(T, T)],
+    pub tags: &'a [(W, W)],
     /// See [`Beacon::sample`](super::Beacon::sample).
     pub sample: Option<f64>,
     /// See [`Beacon::errors`](super::Beacon::errors).
@@ -261,45 +368,42 @@ pub struct Wire<'a, T = String> {
     /// See [`Beacon::webdriver`](super::Beacon::webdriver).
     pub webdriver: bool,
     /// The page views, each from [`view`].
-    pub views: Vec<Json<'a>>,
+    pub views: Vec<Json<W>>,
 }
 
-impl<'a, T: Text> Wire<'a, T> {
+impl<W: Written> Wire<'_, W> {
     /// Returns the beacon's JSON.
     #[must_use]
-    pub fn json(self) -> Json<'a> {
-        let mut beacon = Json::default();
-        beacon.mark(Kind::Object);
-        beacon.whole("v", Kind::Count, VERSION);
-        beacon.name("site");
-        beacon.item(self.site);
-        beacon.whole("seq", Kind::Count, self.seq);
-        beacon.name("url");
-        beacon.item(self.url);
-        beacon.text("route", self.route);
-        beacon.class("device", self.device, Device::name);
-        beacon.text("connection", self.connection);
+    pub fn json(self) -> Json<W> {
+        let mut beacon = Json(Vec::new());
+        beacon.begin(Own::Nothing, Kind::Object);
+        beacon.whole(Own::Version, Kind::Count, VERSION);
+        beacon.item(W::own(Own::Site as u32), self.site);
+        beacon.whole(Own::Seq, Kind::Count, self.seq);
+        beacon.item(W::own(Own::Url as u32), self.url);
+        beacon.text(Own::Route, self.route);
+        beacon.class(Own::Device, self.device);
+        beacon.text(Own::Connection, self.connection);
         if let Some(rtt) = self.rtt_ms {
-            beacon.number("rtt", rtt);
+            beacon.number(Own::Rtt, rtt);
         }
-        beacon.class("memory", self.memory, Tier::name);
-        beacon.class("cpu", self.cpu, Tier::name);
-        beacon.text("release", self.release);
-        beacon.class("viewport", self.viewport, Viewport::name);
-        let tags = beacon.begin("tags", Kind::Object);
-        for (name, value) in self.tags {
-            beacon.written(Kind::Name, name.written());
-            beacon.item(value.written());
+        beacon.class(Own::Memory, self.memory);
+        beacon.class(Own::Cpu, self.cpu);
+        beacon.text(Own::Release, self.release);
+        beacon.class(Own::Viewport, self.viewport);
+        let tags = beacon.begin(Own::Tags, Kind::Object);
+        for &(name, value) in self.tags {
+            beacon.item(name, value);
         }
         beacon.end_unless_empty(tags);
         if let Some(sample) = self.sample {
-            beacon.number("sample", sample);
+            beacon.number(Own::Sample, sample);
         }
-        beacon.whole("errors", Kind::Count, self.errors);
+        beacon.whole(Own::Errors, Kind::Count, self.errors);
         if self.webdriver {
-            beacon.whole("webdriver", Kind::Flag, 1);
+            beacon.whole(Own::Webdriver, Kind::Flag, 1);
         }
-        beacon.begin("views", Kind::List);
+        beacon.begin(Own::Views, Kind::List);
         for view in self.views {
             beacon.0.extend(view.0);
         }
@@ -311,43 +415,44 @@ impl<'a, T: Text> Wire<'a, T> {
 
 /// Returns the JSON of a page view with its own marks. `id` is the text of its id.
 #[must_use]
-pub fn view<'a, T: Text>(
-    snapshot: &'a Snapshot<T>,
-    id: &'a str,
-    marks: &'a [(ViewId, T, Value)],
-) -> Json<'a> {
-    let mut view = Json::default();
-    view.mark(Kind::Object);
-    view.own("id", id);
-    view.given("url", snapshot.url.as_ref());
-    view.given("route", snapshot.route.as_ref());
-    view.class("nav", snapshot.navigation_type, NavigationType::name);
-    view.begin("values", Kind::Object);
-    for (metric, value) in snapshot.values.iter() {
-        view.number(metric.name(), value.number(metric));
+pub fn view<'a, T: Text + 'a, C: Causes<'a, T>>(
+    snapshot: &Snapshot<T::Written<'a>, C>,
+    id: T::Written<'a>,
+    marks: &[(ViewId, T::Written<'a>, Value)],
+) -> Json<T::Written<'a>> {
+    let mut view = Json(Vec::new());
+    view.begin(Own::Nothing, Kind::Object);
+    view.text(Own::Id, id);
+    view.text(Own::Url, snapshot.url.unwrap_or_default());
+    view.text(Own::Route, snapshot.route.unwrap_or_default());
+    view.class(Own::Nav, snapshot.navigation_type);
+    view.begin(Own::Values, Kind::Object);
+    for metric in &Metric::ALL {
+        if let Some(number) = snapshot.values.number(*metric) {
+            view.measure(Written::own(metric.place()), number);
+        }
     }
     view.end();
-    view.class("tti_gap", snapshot.tti_gap, TtiGap::name);
+    view.class(Own::TtiGap, snapshot.tti_gap);
     if let Some(tbt) = snapshot.tbt {
-        view.number("tbt", tbt.number(Metric::Tti));
+        view.number(Own::Tbt, tbt.number(Metric::Tti));
     }
-    let attribution = view.begin("attribution", Kind::Object);
-    cause(&mut view, "lcp", Metric::Lcp, &snapshot.attribution);
-    cause(&mut view, "inp", Metric::Inp, &snapshot.attribution);
-    cause(&mut view, "cls", Metric::Cls, &snapshot.attribution);
-    cause(&mut view, "ttfb", Metric::Ttfb, &snapshot.attribution);
+    let attribution = view.begin(Own::Attribution, Kind::Object);
+    cause(&mut view, Own::Lcp, Metric::Lcp, snapshot);
+    cause(&mut view, Own::Inp, Metric::Inp, snapshot);
+    cause(&mut view, Own::Cls, Metric::Cls, snapshot);
+    cause(&mut view, Own::Ttfb, Metric::Ttfb, snapshot);
     view.end_unless_empty(attribution);
     if let Some(engaged) = snapshot.engaged {
-        view.whole("engaged", Kind::Flag, engaged.into());
+        view.whole(Own::Engaged, Kind::Flag, engaged.into());
     }
     if let Some(at) = snapshot.first_input_ms {
-        view.number("first_input", at);
+        view.number(Own::FirstInput, at);
     }
-    let marked = view.begin("marks", Kind::Object);
-    for (of, name, at) in marks {
-        if *of == snapshot.id {
-            view.written(Kind::Name, name.written());
-            view.put(Kind::Number, "", at.number(Metric::Tti));
+    let marked = view.begin(Own::Marks, Kind::Object);
+    for &(of, name, at) in marks {
+        if of == snapshot.id {
+            view.measure(name, at.number(Metric::Tti));
         }
     }
     view.end_unless_empty(marked);
@@ -357,84 +462,119 @@ pub fn view<'a, T: Text>(
 
 /// Returns the JSON of a value for a listener of the page; `id` is that of [`view`].
 #[must_use]
-pub fn told<'a, T: Text>(
-    snapshot: &'a Snapshot<T>,
-    id: &'a str,
+pub fn told<'a, T: Text + 'a, C: Causes<'a, T>>(
+    snapshot: &Snapshot<T::Written<'a>, C>,
+    id: T::Written<'a>,
     (metric, value): (Metric, Value),
-) -> Json<'a> {
-    let mut told = Json::default();
-    told.mark(Kind::Object);
-    told.own("name", metric.name());
-    told.number("value", value.number(metric));
-    told.own("rating", metric.rate(value).name());
-    told.own("id", id);
-    told.class("navigationType", snapshot.navigation_type, NavigationType::name);
-    cause(&mut told, "attribution", metric, &snapshot.attribution);
+) -> Json<T::Written<'a>> {
+    let mut told = Json(Vec::new());
+    told.begin(Own::Nothing, Kind::Object);
+    told.class(Own::Name, Some(metric));
+    told.number(Own::Value, value.number(metric));
+    told.class(Own::Rating, Some(metric.rate(value)));
+    told.text(Own::Id, id);
+    told.class(Own::NavigationType, snapshot.navigation_type);
+    cause(&mut told, Own::Attribution, metric, snapshot);
     told.end();
     told
 }
 
 /// Adds the attribution of a metric.
 #[inline(never)]
-fn cause<'a, T: Text>(json: &mut Json<'a>, name: &'a str, metric: Metric, attribution: &'a Attribution<T>) {
+fn cause<'a, T: Text + 'a, C: Causes<'a, T>>(
+    json: &mut Json<T::Written<'a>>,
+    name: Own,
+    metric: Metric,
+    snapshot: &Snapshot<T::Written<'a>, C>,
+) {
     let begun = json.begin(name, Kind::Object);
-    let Attribution { lcp, inp, cls, ttfb } = attribution;
-    match (metric, lcp, inp, cls, ttfb) {
-        (Metric::Lcp, Some(lcp), ..) => {
-            json.given("target", Some(&lcp.target));
-            json.given("url", Some(&lcp.url));
-            json.numbers("parts", &lcp.parts_ms);
-        }
-        (Metric::Inp, _, Some(inp), ..) => {
-            json.given("target", Some(&inp.target));
-            json.given("event", Some(&inp.event));
-            json.number("at", inp.at_ms);
-            json.numbers("parts", &inp.parts_ms);
-            json.given("script", Some(&inp.script));
-            if inp.script_ms > 0.0 {
-                json.number("script_ms", inp.script_ms);
+    let (values, causes) = (&snapshot.values, &snapshot.attribution);
+    match metric {
+        Metric::Lcp => {
+            if let Some(lcp) = causes.lcp(values) {
+                json.text(Own::Target, lcp.target);
+                json.text(Own::Url, lcp.url);
+                json.numbers(Own::Parts, &lcp.parts_ms);
             }
-            json.own("load", inp.load_state.name());
         }
-        (Metric::Cls, _, _, Some(cls), _) => {
-            json.given("target", Some(&cls.target));
-            json.number("at", cls.at_ms);
-            json.number("value", cls.value);
-            json.own("load", cls.load_state.name());
+        Metric::Inp => {
+            if let Some(inp) = causes.inp(values) {
+                json.text(Own::Target, inp.target);
+                json.text(Own::Event, inp.event);
+                json.number(Own::At, inp.at_ms);
+                json.numbers(Own::Parts, &inp.parts_ms);
+                json.text(Own::Script, inp.script);
+                if inp.script_ms > 0.0 {
+                    json.number(Own::ScriptMs, inp.script_ms);
+                }
+                json.class(Own::Load, Some(inp.load_state));
+            }
         }
-        (Metric::Ttfb, .., Some(ttfb)) => fetch(json, ttfb),
+        Metric::Cls => {
+            if let Some(cls) = causes.cls(values) {
+                json.text(Own::Target, cls.target);
+                json.number(Own::At, cls.at_ms);
+                json.number(Own::Value, cls.value);
+                json.class(Own::Load, Some(cls.load_state));
+            }
+        }
+        Metric::Ttfb => {
+            if let Some(ttfb) = causes.ttfb(values) {
+                fetch(json, ttfb);
+            }
+        }
         _ => {}
     }
     json.end_unless_empty(begun);
 }
 
 /// Adds the fetch of the document.
-fn fetch<'a, T: Text>(json: &mut Json<'a>, ttfb: &'a TtfbCause<T>) {
-    let fetch = &ttfb.fetch;
-    if let Some(parts_ms) = &ttfb.parts_ms {
-        json.numbers("parts", parts_ms);
+fn fetch<'a, T: Text>(json: &mut Json<T::Written<'a>>, (parts_ms, fetch): Caused<'a, T>) {
+    if let Some(parts_ms) = parts_ms {
+        json.numbers(Own::Parts, &parts_ms);
     }
-    json.given("protocol", Some(&fetch.protocol));
-    json.class("delivery", fetch.delivery, Delivery::name);
+    json.text(Own::Protocol, fetch.protocol.written());
+    json.class(Own::Delivery, fetch.delivery);
     if fetch.encoded_bytes > 0.0 {
-        json.number("bytes", fetch.encoded_bytes);
+        json.number(Own::Bytes, fetch.encoded_bytes);
     }
-    let server = json.begin("server", Kind::List);
+    let server = json.begin(Own::Server, Kind::List);
     for timing in &fetch.server_timings {
-        json.mark(Kind::List);
-        json.item(timing.name.written());
-        json.put(Kind::Number, "", timing.duration_ms);
-        json.item(timing.description.written());
+        json.begin(Own::Nothing, Kind::List);
+        json.item(Default::default(), timing.name.written());
+        json.measure(Default::default(), timing.duration_ms);
+        json.item(Default::default(), timing.description.written());
         json.end();
     }
     json.end_unless_empty(server);
-    let reasons = json.begin("not_restored", Kind::List);
+    let reasons = json.begin(Own::NotRestored, Kind::List);
     for reason in &fetch.not_restored {
-        json.item(reason.written());
+        json.item(Default::default(), reason.written());
     }
     json.end_unless_empty(reasons);
     if let Some(confidence) = fetch.confidence {
-        json.own("confidence", confidence.level.name());
-        json.number("trigger_rate", confidence.trigger_rate);
+        json.class(Own::Confidence, Some(confidence.level));
+        json.number(Own::TriggerRate, confidence.trigger_rate);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn name_of_an_enumeration_is_at_its_place() {
+        fn check<T: Named>(values: &[T], name: fn(T) -> &'static str) {
+            for &value in values {
+                assert_eq!(<&str>::own(value.place()), name(value));
+            }
+        }
+        check(&Metric::ALL, Metric::name);
+        check(&Rating::ALL, Rating::name);
+        check(NavigationType::ALL, NavigationType::name);
+        check(Device::ALL, Device::name);
+        check(&LoadState::ALL, LoadState::name);
+        check(ConfidenceLevel::ALL, ConfidenceLevel::name);
+        assert_eq!(<&str>::own(Own::TriggerRate as u32), "trigger_rate");
     }
 }

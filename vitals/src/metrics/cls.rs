@@ -3,6 +3,7 @@
 //! Definition: <https://web.dev/articles/cls>. Shifts form session windows: less than 1 s between two shifts, less than
 //! 5 s from the first to the last. CLS is the sum of the largest window.
 
+use super::NEVER;
 use super::facts::{Fact, Facts, stretch, time};
 use super::lifecycle::Span;
 use super::views::Cause;
@@ -32,13 +33,13 @@ impl Cls {
         self.shifts.insert(start, score);
     }
 
-    /// Returns CLS of a view: 0 without shifts. `painted` says whether the view's first contentful paint was visible;
+    /// Returns CLS of a view: 0 without shifts; [`NEVER`] if no shift could be seen. `painted` says whether the view's first contentful paint was visible;
     /// before it, no visible content can move. A soft navigation starts on a painted page, so there it suffices that
     /// the page was not hidden.
     #[must_use]
-    pub fn value(&self, span: &Span<'_>, painted: bool) -> Option<f64> {
+    pub fn value(&self, span: &Span<'_>, painted: bool) -> f64 {
         let shown = painted || (span.cause == Cause::Soft && span.seen(span.start));
-        shown.then(|| sum(largest(self.shifts.within(span.start, span.end))))
+        if shown { sum(largest(self.shifts.within(span.start, span.end))) } else { NEVER }
     }
 
     /// Returns the times of the first and the last shift of the window that is a view's CLS; the first of equal

@@ -47,15 +47,13 @@ impl Facts {
         if self.0.len() <= limits::MOMENTS_MAX {
             return;
         }
-        let all = core::mem::take(&mut self.0);
-        let mut before = None;
-        for (place, fact) in all.iter().enumerate() {
-            let here = Some(stretch(time(fact), bounds));
-            let after = all.get(place.saturating_add(1)).map(|fact| stretch(time(fact), bounds));
-            if before != here || after != here {
-                self.0.push(*fact);
+        let mut place = 0_usize;
+        while let Some([before, _, after, ..]) = self.0.get(place..) {
+            place = place.saturating_add(1);
+            if stretch(time(before), bounds) == stretch(time(after), bounds) {
+                self.0.remove(place);
+                place = place.saturating_sub(1);
             }
-            before = here;
         }
     }
 
@@ -75,7 +73,23 @@ impl Facts {
     /// The time of the first fact after `from`; infinity if there is none.
     #[must_use]
     pub fn first_after(&self, from: f64) -> f64 {
-        self.0.get(self.place(from, f64::INFINITY)).map_or(f64::INFINITY, time)
+        self.at(self.place(from, f64::INFINITY), f64::INFINITY)
+    }
+
+    /// The time of the first fact at or after `from`; infinity if there is none.
+    #[must_use]
+    pub fn first_from(&self, from: f64) -> f64 {
+        self.at(self.place(from, -1.0), f64::INFINITY)
+    }
+
+    /// The time of the last fact before `to`; -1 if there is none.
+    #[must_use]
+    pub fn last_before(&self, to: f64) -> f64 {
+        self.at(self.place(to, -1.0).wrapping_sub(1), -1.0)
+    }
+
+    fn at(&self, place: usize, otherwise: f64) -> f64 {
+        self.0.get(place).map_or(otherwise, time)
     }
 
     /// Returns the number of facts before this fact.

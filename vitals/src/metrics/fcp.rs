@@ -2,6 +2,7 @@
 //!
 //! Definition: <https://web.dev/articles/fcp>.
 
+use super::NEVER;
 use super::facts::{Facts, time};
 use super::lifecycle::Span;
 use super::views::Cause;
@@ -21,12 +22,14 @@ impl Fcp {
         self.paint.insert_earliest(start, 0.0, 1);
     }
 
-    /// Returns FCP of a view in milliseconds. For a restore, this is its first frame; for a soft navigation, its first
+    /// Returns FCP of a view in milliseconds, or [`NEVER`]. For a restore, this is its first frame; for a soft navigation, its first
     /// contentful paint, if the browser reports it. Paints of a hidden page do not count.
     #[must_use]
-    pub fn value(&self, span: &Span<'_>) -> Option<f64> {
+    pub fn value(&self, span: &Span<'_>) -> f64 {
         let paints = if span.cause == Cause::Load { self.paint.all() } else { span.paints };
-        let first = paints.first().map(time)?;
-        span.seen(first).then(|| span.since_start(first))
+        match paints {
+            [first, ..] if span.seen(time(first)) => span.since_start(time(first)),
+            _ => NEVER,
+        }
     }
 }

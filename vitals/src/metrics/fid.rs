@@ -2,6 +2,7 @@
 //!
 //! Definition: <https://web.dev/articles/fid>. Retired as a Core Web Vital in 2024 for INP.
 
+use super::NEVER;
 use super::facts::{Facts, time};
 use super::lifecycle::Span;
 use super::views::Cause;
@@ -23,17 +24,21 @@ impl Fid {
         self.first.insert_earliest(event.start, (event.processing_start - event.start).max(0.0), 1);
     }
 
-    /// When the document's first input was.
+    /// When the document's first input was, or [`NEVER`].
     #[must_use]
-    pub fn start(&self) -> Option<f64> {
-        self.first.all().first().map(time)
+    pub fn start(&self) -> f64 {
+        self.first.all().first().map_or(NEVER, time)
     }
 
-    /// FID in milliseconds. A document has one first input; it counts where it fell into the first
+    /// FID in milliseconds, or [`NEVER`]. A document has one first input; it counts where it fell into the first
     /// view, before the page was hidden.
     #[must_use]
-    pub fn value(&self, span: &Span<'_>) -> Option<f64> {
-        let &[start, delay] = self.first.all().first()?;
-        (span.cause == Cause::Load && start < span.end && span.seen(start)).then_some(delay)
+    pub fn value(&self, span: &Span<'_>) -> f64 {
+        match *self.first.all() {
+            [[start, delay], ..] if span.cause == Cause::Load && start < span.end && span.seen(start) => {
+                delay
+            }
+            _ => NEVER,
+        }
     }
 }

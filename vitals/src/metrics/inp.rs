@@ -4,6 +4,7 @@
 //! release, click). One outlier is ignored for every fifty interactions, so INP is about the 98th percentile (p98) of the
 //! latencies of a page view.
 
+use super::NEVER;
 use super::facts::{Facts, stretch};
 use super::lifecycle::Span;
 use super::views::Cause;
@@ -62,7 +63,7 @@ impl Inp {
         self.counts.insert_moment(at, count, bounds);
     }
 
-    /// Returns INP of a view in milliseconds; `None` without an interaction.
+    /// Returns INP of a view in milliseconds; [`NEVER`] without an interaction.
     ///
     /// An interaction belongs to the view in which its longest event began. The number of interactions is the rise of
     /// the browser's count within the view, or the span of their ids if that is larger, because browsers do not report
@@ -70,7 +71,7 @@ impl Inp {
     /// had only such fast interactions, and INP is the shortest duration, in browsers that report events (`supported`).
     /// A load needs no such rule, because `first-input` has no threshold.
     #[must_use]
-    pub fn value(&self, span: &Span<'_>, supported: bool) -> Option<f64> {
+    pub fn value(&self, span: &Span<'_>, supported: bool) -> f64 {
         let mut longest = [0.0_f64; INTERACTIONS_LONGEST];
         let mut seen = 0_usize;
         let (mut id_min, mut id_max) = (f64::INFINITY, 0.0_f64);
@@ -93,12 +94,14 @@ impl Inp {
             // The count may rise late for the click that caused a soft navigation. An input belongs to the view itself.
             let surely = if span.cause == Cause::Soft { 2.0 } else { 1.0 };
             let used = span.input < f64::INFINITY || read >= surely;
-            return (supported && span.cause != Cause::Load && used).then_some(SHORTEST_MS);
+            return if supported && span.cause != Cause::Load && used { SHORTEST_MS } else { NEVER };
         }
         let count = read.max((id_max - id_min) / ID_STEP + 1.0).max(seen as f64);
         // The p98. A float beyond the largest integer is cast to the largest integer.
         let outliers = (count / PER_OUTLIER) as usize;
-        longest.get(outliers.min(seen.min(INTERACTIONS_LONGEST).saturating_sub(1))).copied()
+        longest
+            .get(outliers.min(seen.min(INTERACTIONS_LONGEST).saturating_sub(1)))
+            .map_or(NEVER, |longest| *longest)
     }
 
     /// Returns the rise of the browser's count within a view.
@@ -120,19 +123,25 @@ impl Inp {
     /// Keeps the longest interactions of each stretch between `bounds`, and those with the smallest and the largest id,
     /// from which their number is derived.
     fn compact(&mut self, bounds: &[f64]) {
-        let all = core::mem::take(&mut self.interactions);
-        for one in &all {
+        let mut place = 0_usize;
+        while let Some(one) = self.interactions.get(place).copied() {
             let here = stretch(one.start, bounds);
             let (mut longer, mut lower, mut higher) = (0_usize, false, false);
-            for other in all.iter().filter(|other| stretch(other.start, bounds) == here) {
+            for other in &self.interactions {
+                if stretch(other.start, bounds) != here {
+                    continue;
+                }
                 lower |= other.id < one.id;
                 higher |= other.id > one.id;
                 if other.duration > one.duration || (other.duration == one.duration && other.id < one.id) {
                     longer = longer.saturating_add(1);
                 }
             }
+            // Those that must stay, must stay without this one, too.
             if longer < INTERACTIONS_LONGEST || !lower || !higher {
-                self.interactions.push(*one);
+                place = place.saturating_add(1);
+            } else {
+                self.interactions.remove(place);
             }
         }
     }

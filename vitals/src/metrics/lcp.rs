@@ -3,6 +3,7 @@
 //! Definition: <https://web.dev/articles/lcp>. The browser reports a candidate only if it is larger than all candidates
 //! before, so the last candidate is the largest.
 
+use super::NEVER;
 use super::facts::{Facts, time};
 use super::lifecycle::Span;
 use super::views::Cause;
@@ -22,18 +23,18 @@ impl Lcp {
         self.candidates.insert_moment(start, 0.0, bounds);
     }
 
-    /// Returns LCP of a view in milliseconds. For a load, this is the last candidate before the page was hidden, and
+    /// Returns LCP of a view in milliseconds, or [`NEVER`]. For a load, this is the last candidate before the page was hidden, and
     /// not after the first input. For a restore, it is the first frame, which shows the whole page, in browsers that
     /// support LCP (`supported`). For a soft navigation, it is the last contentful paint.
     #[must_use]
-    pub fn value(&self, span: &Span<'_>, supported: bool) -> Option<f64> {
+    pub fn value(&self, span: &Span<'_>, supported: bool) -> f64 {
         let paints = match span.cause {
             Cause::Load => self.candidates.within(0.0, span.end),
             Cause::Soft => span.paints,
-            Cause::Restore if supported => span.paints.get(..1)?,
-            Cause::Restore => return None,
+            Cause::Restore if supported => span.paints.get(..1).unwrap_or_default(),
+            Cause::Restore => &[],
         };
-        let last = paints.iter().map(time).rfind(|&at| span.seen(at) && at <= span.input)?;
-        Some(span.since_start(last))
+        let last = paints.iter().map(time).rfind(|&at| span.seen(at) && at <= span.input);
+        last.map_or(NEVER, |last| span.since_start(last))
     }
 }

@@ -3,6 +3,7 @@
 use super::facts::{Fact, Facts, time};
 use super::views::{Cause, Change, Circumstances, View, Views};
 use crate::entry::{Navigation, Text};
+use crate::metric::plausible;
 use crate::view::{NavigationType, ViewId};
 
 /// The time span of one page view. All times are relative to the document's time origin; infinity means never.
@@ -40,7 +41,7 @@ impl Span<'_> {
 #[derive(Clone, Debug)]
 pub struct Lifecycle<T = String> {
     views: Views<T>,
-    navigation: Option<Navigation>,
+    navigation: Navigation,
     activations: Facts,
     hidden: Facts,
     visible: Facts,
@@ -53,7 +54,7 @@ impl<T: Text> Lifecycle<T> {
     /// No facts.
     pub const EMPTY: Self = Self {
         views: Views::EMPTY,
-        navigation: None,
+        navigation: Navigation::NONE,
         activations: Facts::EMPTY,
         hidden: Facts::EMPTY,
         visible: Facts::EMPTY,
@@ -72,27 +73,15 @@ impl<T: Text> Lifecycle<T> {
     /// when it restores the page. `restore` (a discarded page) takes precedence over any type that the browser
     /// reports.
     pub fn navigation(&mut self, new: Navigation) {
-        let Navigation { response_start, activation_start, dom_content_loaded_end, .. } = new;
-        let Navigation { response_end, dom_complete, .. } = new;
-        let times = [response_start, activation_start, dom_content_loaded_end, response_end, dom_complete];
-        if !times.iter().all(|at| at.abs() < f64::INFINITY) {
-            return;
+        let known = &mut self.navigation;
+        later(&mut known.response_start, new.response_start);
+        later(&mut known.activation_start, new.activation_start);
+        later(&mut known.dom_content_loaded_end, new.dom_content_loaded_end);
+        later(&mut known.response_end, new.response_end);
+        later(&mut known.dom_complete, new.dom_complete);
+        if precedence(new.navigation_type) < precedence(known.navigation_type) {
+            known.navigation_type = new.navigation_type;
         }
-        let old = self.navigation.unwrap_or(new);
-        self.navigation = Some(Navigation {
-            response_start: response_start.max(old.response_start),
-            activation_start: activation_start.max(old.activation_start),
-            dom_content_loaded_end: dom_content_loaded_end.max(old.dom_content_loaded_end),
-            response_end: response_end.max(old.response_end),
-            dom_complete: dom_complete.max(old.dom_complete),
-            navigation_type: match (new.navigation_type, old.navigation_type) {
-                (Some(NavigationType::Restore), _) | (_, Some(NavigationType::Restore)) => {
-                    Some(NavigationType::Restore)
-                }
-                (Some(new), Some(old)) => Some(new.min(old)),
-                (new, old) => new.or(old),
-            },
-        });
         self.replay();
     }
 
@@ -136,7 +125,7 @@ impl<T: Text> Lifecycle<T> {
     }
 
     fn replay(&mut self) {
-        let complete = self.navigation.map_or(0.0, |navigation| navigation.dom_complete);
+        let complete = self.navigation.dom_complete;
         self.views.replay(Circumstances {
             activation: self.activation_start(),
             complete: if complete > 0.0 { complete } else { f64::INFINITY },
@@ -144,10 +133,10 @@ impl<T: Text> Lifecycle<T> {
         });
     }
 
-    /// Returns the navigation entry, if one was reported.
+    /// Returns the navigation entry.
     #[must_use]
-    pub const fn navigation_entry(&self) -> Option<&Navigation> {
-        self.navigation.as_ref()
+    pub const fn navigation_entry(&self) -> &Navigation {
+        &self.navigation
     }
 
     /// Returns the page views.
@@ -160,28 +149,28 @@ impl<T: Text> Lifecycle<T> {
     /// precedence.
     #[must_use]
     pub fn activation_start(&self) -> f64 {
-        match self.navigation {
-            Some(navigation) if navigation.activation_start > 0.0 => navigation.activation_start,
-            _ => self.activations.all().first().map_or(0.0, time),
+        if self.navigation.activation_start > 0.0 {
+            self.navigation.activation_start
+        } else {
+            self.activations.all().first().map_or(0.0, time)
         }
     }
 
-    /// Returns the time span of the first view.
+    /// Returns the time span of a view, which ends at the start of `next`.
     #[must_use]
-    pub fn first_span(&self) -> Span<'_> {
-        let end = self.views.bounds().first().copied().unwrap_or(f64::INFINITY);
-        self.span(Cause::Load, self.views.first().start, end, &[])
-    }
-
-    /// Returns the time span of a later view, which ends at the start of `next`.
-    #[must_use]
-    pub fn later_span(&self, view: &View, next: Option<&View>) -> Span<'_> {
-        let end = next.map_or(f64::INFINITY, |next| next.start);
-        let paints = match view.cause {
-            Cause::Soft => &self.soft_paints,
-            _ => &self.restore_paints,
+    pub fn span_of(&self, view: &View, next: Option<&View>) -> Span<'_> {
+        let (start, cause) = (view.start, view.cause);
+        // Dropped views lie between the first view and the next one.
+        let end = match (cause, self.views.bounds()) {
+            (Cause::Load, [end, ..]) => *end,
+            _ => next.map_or(f64::INFINITY, |next| next.start),
         };
-        self.span(view.cause, view.start, end, paints.within(view.start, end))
+        let paints = match cause {
+            Cause::Load => &[],
+            Cause::Soft => self.soft_paints.within(start, end),
+            Cause::Restore => self.restore_paints.within(start, end),
+        };
+        self.span(cause, start, end, paints)
     }
 
     /// Returns the visible time of a view up to `now`, in milliseconds.
@@ -202,14 +191,13 @@ impl<T: Text> Lifecycle<T> {
     }
 
     fn span<'a>(&self, cause: Cause, start: f64, end: f64, paints: &'a [Fact]) -> Span<'a> {
-        let first = |facts: &Facts| facts.within(start, end).first().map_or(f64::INFINITY, time);
-        let last = |facts: &Facts| facts.within(0.0, start).last().map_or(-1.0, time);
-        let hidden_before = last(&self.hidden) >= last(&self.visible).max(0.0);
-        let mut hidden = first(&self.hidden);
+        let within = |at: f64| if at < end { at } else { f64::INFINITY };
+        let hidden_before = self.hidden.last_before(start) >= self.visible.last_before(start).max(0.0);
+        let mut hidden = within(self.hidden.first_from(start));
         let from_the_start = match cause {
             // A prerendered page is hidden until its activation; the browser may report its visibility some
             // milliseconds late. If the page is reported hidden again before visible, it was hidden from the start.
-            Cause::Load => hidden_before && hidden < f64::INFINITY && hidden <= first(&self.visible),
+            Cause::Load => hidden_before && hidden < end && hidden <= self.visible.first_from(start),
             // Visibility before a restore does not apply to the restored view.
             Cause::Restore => false,
             Cause::Soft => hidden_before,
@@ -218,8 +206,24 @@ impl<T: Text> Lifecycle<T> {
             hidden = start;
         }
         // The key press or click that caused a view belongs to the previous view.
-        let after = self.inputs.first_after(start);
-        let input = if after < end { after } else { f64::INFINITY };
+        let input = within(self.inputs.first_after(start));
         Span { cause, start, end, hidden, input, paints }
+    }
+}
+
+/// Moves a known time to a later one. Ignores a time that no browser has.
+#[inline(never)]
+fn later(known: &mut f64, new: f64) {
+    if plausible(new) {
+        *known = known.max(new);
+    }
+}
+
+/// The order in which types of a navigation count.
+fn precedence(kind: Option<NavigationType>) -> u8 {
+    match kind {
+        Some(NavigationType::Restore) => 0,
+        Some(kind) => (kind as u8).saturating_add(1),
+        None => u8::MAX,
     }
 }

@@ -15,3 +15,7 @@ pub mod lifecycle;
 pub mod ttfb;
 pub mod tti;
 pub mod views;
+
+/// The value of a metric that a view does not have. It is not plausible, so [`Values`](crate::metric::Values) do not
+/// take it.
+pub const NEVER: f64 = f64::INFINITY;

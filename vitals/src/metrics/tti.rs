@@ -7,6 +7,7 @@
 //! A request in flight has no entry before it ends, so a late entry can invalidate a value. Every value is therefore
 //! computed from all facts.
 
+use super::NEVER;
 use super::facts::{Fact, Facts};
 use super::lifecycle::Span;
 use crate::entry::Navigation;
@@ -46,24 +47,18 @@ impl Tti {
         }
     }
 
-    /// Returns TTI of the document's first view in milliseconds, as known at `now`, given the view's FCP.
+    /// Returns TTI of the document's first view in milliseconds, as known at `now`, given the view's FCP (or [`NEVER`]).
     ///
     /// # Errors
     /// The reason for which TTI was not reached while the page was visible; the first rule that applies.
     /// [`TtiGap::Hidden`]: the page was not visible for a whole window after FCP, or had no FCP. [`TtiGap::Cpu`]: long
     /// tasks alone left no window. [`TtiGap::Network`]: requests, alone or between long tasks, left no window, or the
     /// document was still loading.
-    pub fn value(
-        &self,
-        span: &Span<'_>,
-        navigation: Option<&Navigation>,
-        fcp: Option<f64>,
-        now: f64,
-    ) -> Result<f64, TtiGap> {
+    pub fn value(&self, span: &Span<'_>, navigation: &Navigation, fcp: f64, now: f64) -> Result<f64, TtiGap> {
         let horizon = now.min(span.hidden).min(span.end);
-        let from = span.start + fcp.ok_or(TtiGap::Hidden)?;
+        let from = span.start + fcp;
         let latest = horizon - WINDOW_MS;
-        if from > latest {
+        if fcp == NEVER || from > latest {
             return Err(TtiGap::Hidden);
         }
         let tasks = busy(&self.tasks, LONG_TASKS_MAX, 0, 0.0);
@@ -71,8 +66,7 @@ impl Tti {
             return Err(TtiGap::Cpu);
         }
         // The document's own request is in flight from the time origin on.
-        let document = navigation.map_or(0.0, |navigation| navigation.response_end);
-        let requests = busy(&self.requests, RESOURCES_MAX, REQUESTS_QUIET, document);
+        let requests = busy(&self.requests, RESOURCES_MAX, REQUESTS_QUIET, navigation.response_end);
         let mut quiet = from;
         loop {
             let silent = quiet_from(quiet_from(quiet, &tasks), &requests);
@@ -84,7 +78,7 @@ impl Tti {
             }
             quiet = silent;
         }
-        let content_loaded = navigation.map_or(0.0, |navigation| navigation.dom_content_loaded_end);
+        let content_loaded = navigation.dom_content_loaded_end;
         if !(content_loaded > 0.0 && content_loaded <= horizon) {
             return Err(TtiGap::Network);
         }

@@ -24,7 +24,6 @@ use crate::entry::Text;
 use crate::limits;
 use crate::metric::plausible;
 use crate::view::ViewId;
-use core::cmp::Ordering;
 
 /// The cause of a page view.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -62,9 +61,12 @@ pub struct View {
     naming: Naming,
     /// Indexes of the changes that began the view and set its URL and route.
     begun: usize,
-    url: Option<usize>,
-    route: Option<usize>,
+    url: usize,
+    route: usize,
 }
+
+/// The index of no change.
+const NONE: usize = usize::MAX;
 
 /// A restore, a move or a name.
 #[derive(Clone, Debug)]
@@ -93,17 +95,15 @@ impl<T: Text> Change<T> {
     /// Orders by time. At the same time, a name follows the move that it names. Names without an id are ordered by
     /// their texts, so that the order of their arrival does not matter.
     fn precedes(&self, other: &Self) -> bool {
-        // Iterators compare bytes in a loop. Arrays would be compared as large integers, in many bytes of the module.
         let key = |change: &Self| (u8::from(!change.restored) << 1) | u8::from(change.url.is_blank());
         let (one, two) = (key(self), key(other));
+        // Any order of ids serves. That of little-endian numbers takes the fewest bytes of the wasm module.
+        let id = |change: &Self| u128::from_le_bytes(*change.id.as_bytes());
+        let (first, second) = (id(self), id(other));
         self.at < other.at
             || (self.at == other.at
                 && (one < two
-                    || (one == two
-                        && match self.id.as_bytes().iter().cmp(other.id.as_bytes().iter()) {
-                            Ordering::Equal => self.route < other.route,
-                            order => order.is_lt(),
-                        })))
+                    || (one == two && (first < second || (first == second && self.route < other.route)))))
     }
 
     fn names(&self) -> bool {
@@ -164,9 +164,9 @@ impl<T: Text> Views<T> {
             cause: Cause::Load,
             moved: 0.0,
             naming: Naming::Fresh,
-            begun: usize::MAX,
-            url: None,
-            route: None,
+            begun: NONE,
+            url: NONE,
+            route: NONE,
         },
         later: Vec::new(),
         dropped: 0,
@@ -197,10 +197,7 @@ impl<T: Text> Views<T> {
         }
         let again = |known: &Change<T>| known.id == new.id && new.id != ViewId::NONE;
         if let Some(place) = self.changes.iter().position(again) {
-            if let Some(known) = self.changes.get(place) {
-                new.merge(known);
-            }
-            self.changes.remove(place);
+            new.merge(&self.changes.remove(place));
         }
         let place = self.changes.iter().take_while(|known| known.precedes(&new)).count();
         self.changes.insert(place, new);
@@ -234,8 +231,8 @@ impl<T: Text> Views<T> {
             start: activation,
             moved: activation,
             naming: Naming::Fresh,
-            url: None,
-            route: None,
+            url: NONE,
+            route: NONE,
             ..self.first
         };
         let first = self.first.id;
@@ -249,13 +246,13 @@ impl<T: Text> Views<T> {
             let early = quiet && at <= view.moved.max(loading_until) + limits::REDIRECT_MS;
             let mut begins = change.restored || change.detached;
             if !begins && !change.url.is_blank() {
-                let current = view.url.and_then(|place| self.changes.get(place)).map(|current| &current.url);
+                let current = self.changes.get(view.url).map(|current| &current.url);
                 let same =
                     current.or(self.own.as_ref()).is_some_and(|current| current.same_page(&change.url));
                 if change.elsewhere || !same {
                     begins = !early;
                     if early {
-                        view.url = Some(place);
+                        view.url = place;
                         view.naming = Naming::Moved;
                     }
                 }
@@ -267,7 +264,7 @@ impl<T: Text> Views<T> {
                     || view.naming == Naming::Moved
                     || (quiet && view.naming == Naming::Fresh));
                 if !begins {
-                    view.route = Some(place);
+                    view.route = place;
                     view.naming = Naming::Named;
                 }
             }
@@ -282,8 +279,8 @@ impl<T: Text> Views<T> {
                     moved: at,
                     naming: if change.restored || change.names() { Naming::Named } else { Naming::Moved },
                     begun: place,
-                    url: if own_url { Some(place) } else { view.url },
-                    route: if own_route { Some(place) } else { view.route },
+                    url: if own_url { place } else { view.url },
+                    route: if own_route { place } else { view.route },
                 };
                 self.later.push(begun);
             }
@@ -295,6 +292,7 @@ impl<T: Text> Views<T> {
         let [oldest, next, ..] = self.later.as_slice() else { return };
         let (dropped, start) = (oldest.begun..next.begun, next.start);
         let (url, route) = self.texts(oldest);
+        let (url, route) = (url.into(), route.into());
         self.dropped = self.dropped.saturating_add(1);
         self.dropped_from = self.dropped_from.min(oldest.start);
         if let Some(change) = self.changes.get_mut(dropped.end).filter(|change| !change.detached) {
@@ -306,27 +304,18 @@ impl<T: Text> Views<T> {
             }
             (change.start, change.detached) = (start, true);
         }
-        self.retain(&|place| !dropped.contains(&place));
+        retain(&mut self.changes, &|place| !dropped.contains(&place));
     }
 
     /// Keeps only the changes that define the views.
     fn compact(&mut self) {
-        let mut used = Vec::new();
-        for view in core::iter::once(&self.first).chain(&self.later) {
-            used.extend([Some(view.begun), view.url, view.route]);
-            if let Some(change) = view.url.and_then(|place| self.changes.get_mut(place)) {
-                change.elsewhere = true;
-            }
+        let Self { first, later, changes, .. } = self;
+        let any = |of: &dyn Fn(&View) -> bool| of(first) || later.iter().any(of);
+        for (place, change) in changes.iter_mut().enumerate() {
+            change.elsewhere |= any(&|view| view.url == place);
         }
-        self.retain(&|place| used.contains(&Some(place)));
-    }
-
-    fn retain(&mut self, kept: &dyn Fn(usize) -> bool) {
-        let mut next = 0_usize;
-        self.changes.retain(|_| {
-            let place = next;
-            next = next.saturating_add(1);
-            kept(place)
+        retain(changes, &|place| {
+            any(&|view| view.begun == place || view.url == place || view.route == place)
         });
     }
 
@@ -353,10 +342,22 @@ impl<T: Text> Views<T> {
 
     /// Returns URL and route of a view. The URL is empty until the first move, because the document's own URL is not
     /// included.
-    pub fn texts(&self, view: &View) -> (T, T) {
-        let change = |place: Option<usize>| place.and_then(|place| self.changes.get(place));
-        let url = change(view.url).map(|change| change.url.clone());
-        let route = change(view.route).map(|change| change.route.clone());
+    pub fn texts<'a>(&'a self, view: &View) -> (T::Written<'a>, T::Written<'a>) {
+        let url = self.changes.get(view.url).map(|change| change.url.written());
+        let route = self.changes.get(view.route).map(|change| change.route.written());
         (url.unwrap_or_default(), route.unwrap_or_default())
+    }
+}
+
+/// Keeps some changes; [`Views::find`] must follow. `Vec::retain` takes more bytes of the wasm module.
+fn retain<T>(changes: &mut Vec<Change<T>>, kept: &dyn Fn(usize) -> bool) {
+    let (mut place, mut index) = (0_usize, 0_usize);
+    while place < changes.len() {
+        if kept(index) {
+            place = place.saturating_add(1);
+        } else {
+            changes.remove(place);
+        }
+        index = index.saturating_add(1);
     }
 }

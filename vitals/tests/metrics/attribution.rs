@@ -5,22 +5,20 @@ use vitals::limits::DETAILS_MAX;
 
 fn paint(start: f64, [request_start, response_end]: [f64; 2], target: &str, url: &str) -> Item {
     let (target, url) = (target.to_owned(), url.to_owned());
-    Item::Detail(Detail::Paint { start, request_start, response_end, target, url })
+    Item::Detail(Detail::paint(start, request_start, response_end, target, url))
 }
 
 /// Handlers of an event; `processing` is their start and end.
 fn handled(start: f64, duration: f64, processing: [f64; 2], target: &str, name: &str) -> Item {
-    let [processing_start, processing_end] = processing;
-    let (target, name) = (target.to_owned(), name.to_owned());
-    Item::Detail(Detail::Event { start, duration, processing_start, processing_end, target, name })
+    Item::Detail(Detail::event(start, duration, processing, target.to_owned(), name.to_owned()))
 }
 
 fn script(start: f64, duration: f64, script_duration: f64, url: &str) -> Item {
-    Item::Detail(Detail::Script { start, duration, script_duration, url: url.to_owned() })
+    Item::Detail(Detail::script(start, duration, script_duration, url.to_owned()))
 }
 
 fn moved(start: f64, value: f64, target: &str) -> Item {
-    Item::Detail(Detail::Shift { start, value, target: target.to_owned() })
+    Item::Detail(Detail::shift(start, value, target.to_owned()))
 }
 
 fn lcp(items: &[Item]) -> Vec<Option<LcpCause>> {

@@ -5,7 +5,7 @@ use vitals::fetch::{Delivery, Edges, Fetch, Fetched, Protocol, TtfbCause};
 fn causes(edges: Edges, items: &[Item]) -> Vec<Option<TtfbCause>> {
     let mut document = Document::new(id(0));
     let fetch = Fetch { protocol: "h3".to_owned(), ..Fetch::default() };
-    document.fetched(Fetched { edges, fetch: fetch.into() });
+    document.fetched(Fetched { edges, fetch });
     for item in items {
         document.push(item);
     }

@@ -423,18 +423,18 @@ pub const CONDITIONS: &[Condition] = &[
     Condition {
         name: "emoji-cut-in-tag",
         folder: || {
-            let value = long(limits::TAG_VALUE_UNITS_MAX);
+            let value = long(limits::TAG_VALUE_CHARS_MAX);
             page::tagged(&format!(
                 "<script async src='__TAG_URL__' data-site='__KEY__' data-tags='plan={value}'></script>"
             ))
         },
-        also: |stored| tag_is(stored, "plan", &format!("{}😀", "x".repeat(limits::TAG_VALUE_UNITS_MAX - 1))),
+        also: |stored| tag_is(stored, "plan", &format!("{}😀", "x".repeat(limits::TAG_VALUE_CHARS_MAX - 1))),
         ..PLAIN
     },
     Condition {
         name: "emoji-cut-in-mark",
         folder: || {
-            let name = long(limits::TAG_NAME_UNITS_MAX);
+            let name = long(limits::TAG_NAME_CHARS_MAX);
             page::ending(&format!(
                 "addEventListener('load', function () {{ lab.later(function () {{ fieldvitals.mark('{name}') }}, 50) }})"
             ))
@@ -442,7 +442,7 @@ pub const CONDITIONS: &[Condition] = &[
         also: |stored| {
             let names =
                 || stored.beacons.iter().flat_map(|beacon| &beacon.marks).map(|mark| mark.name.as_str());
-            let right = format!("{}😀", "x".repeat(limits::TAG_NAME_UNITS_MAX - 1));
+            let right = format!("{}😀", "x".repeat(limits::TAG_NAME_CHARS_MAX - 1));
             if names().any(|name| name == right) {
                 Ok(())
             } else {

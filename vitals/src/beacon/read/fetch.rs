@@ -7,7 +7,6 @@ use crate::limits::{DOCUMENT_BYTES_MAX, NOT_RESTORED_MAX, SERVER_TIMINGS_MAX};
 use serde::Deserialize;
 use serde::de::{MapAccess, SeqAccess};
 use std::borrow::Cow;
-use std::sync::Arc;
 
 /// The fields of the cause.
 #[derive(Deserialize)]
@@ -41,7 +40,7 @@ impl<'de> Part<'de> for FetchPart<'_> {
         let mut cause = TtfbCause::default();
         let (mut level, mut trigger_rate) = (None, None);
         while let Some(key) = map.next_key()? {
-            let fetch = Arc::make_mut(&mut cause.fetch);
+            let fetch = &mut cause.fetch;
             // Whether the field is usable.
             let is_kept = match key {
                 Key::Parts => {
@@ -94,8 +93,7 @@ impl<'de> Part<'de> for FetchPart<'_> {
         }
         // The level says nothing without the share of it that is noise.
         let confidence = level.zip(trigger_rate);
-        Arc::make_mut(&mut cause.fetch).confidence =
-            confidence.map(|(level, trigger_rate)| Confidence { level, trigger_rate });
+        cause.fetch.confidence = confidence.map(|(level, trigger_rate)| Confidence { level, trigger_rate });
         Ok(Some(cause))
     }
 }
