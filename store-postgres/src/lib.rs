@@ -63,8 +63,8 @@ use fieldvitals_store::{
     Alert, AlertChange, Alerting, AppliedBudgets, AuditEntry, CellQuery, ClassViewsQuery, DeployMark, Digest,
     Dimension, Erase, Erased, GroupBy, Judgement, LoadBatch, LoadReport, Loading, Maintenance,
     MaintenanceSummary, Name, NewAlert, NewBudgets, NewSite, NewToken, Notice, PeriodRows, Rebuilt, Reports,
-    Reroute, Retention, RetentionEdges, RollupGroup, RouteCell, RouteGroups, Selection, SeriesQuery, Site, SiteId,
-    SiteSize, Sites, SpoolId, StepCells, Store, StoreError, StoredView, StrataQuery, Stratum, Tally,
+    Reroute, Retention, RetentionEdges, RollupGroup, RouteCell, RouteGroups, Selection, SeriesQuery, Site,
+    SiteId, SiteSize, Sites, SpoolId, StepCells, Store, StoreError, StoredView, StrataQuery, Stratum, Tally,
     TallyQuery, Token, TokenId, Total, Transfer, UrlCounts, ValueCell, Version, Violation,
 };
 use std::collections::BTreeSet;

@@ -9,10 +9,10 @@ use fieldvitals_store::context::values::StoredFilters;
 use fieldvitals_store::dimension::{Code, Labels, NO_VALUE, device_code, label_code};
 use fieldvitals_store::hash::HashMap;
 use fieldvitals_store::limits;
-use fieldvitals_store::rollup::{Answer, Coverage, From, Grain, Per, Plan, Read, from_slot, Selected};
+use fieldvitals_store::rollup::{Answer, Coverage, From, Grain, Per, Plan, Read, Selected, from_slot};
 use fieldvitals_store::{
-    Cell, CellQuery, Dimension, GroupBy, PeriodRows, RetentionEdges, RouteCell, Selection, SiteId, StoreError,
-    StoredView, Total, ValueCell, Weight,
+    Cell, CellQuery, Dimension, GroupBy, PeriodRows, RetentionEdges, RouteCell, Selection, SiteId,
+    StoreError, StoredView, Total, ValueCell, Weight,
 };
 use futures_util::TryStreamExt;
 use sqlx::Row;

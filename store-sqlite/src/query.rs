@@ -8,8 +8,8 @@ use fieldvitals_store::hash::HashMap;
 use fieldvitals_store::limits;
 use fieldvitals_store::rollup::{Answer, Coverage, From, Grain, Per, Plan, Selected};
 use fieldvitals_store::{
-    Cell, CellQuery, Dimension, GroupBy, PeriodRows, RetentionEdges, RouteCell, Selection, SiteId, StoreError,
-    StoredView, Total, ValueCell, Weight,
+    Cell, CellQuery, Dimension, GroupBy, PeriodRows, RetentionEdges, RouteCell, Selection, SiteId,
+    StoreError, StoredView, Total, ValueCell, Weight,
 };
 use futures_util::TryStreamExt;
 use sqlx::Row;

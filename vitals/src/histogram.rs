@@ -686,7 +686,10 @@ mod tests {
         }
         let (ratings, whole) = (sum.finish_ratings(), whole.finish());
         assert_eq!(ratings.n(), 300);
-        assert_eq!(Rating::ALL.map(|rating| ratings.rated(rating)), Rating::ALL.map(|rating| whole.rated(rating)));
+        assert_eq!(
+            Rating::ALL.map(|rating| ratings.rated(rating)),
+            Rating::ALL.map(|rating| whole.rated(rating))
+        );
         assert_eq!(ratings.percentile(Metric::Lcp, 75), None);
     }
 

@@ -7,8 +7,8 @@ use crate::{
     Alert, AlertChange, Alerting, AppliedBudgets, AuditEntry, CellQuery, ClassViewsQuery, DeployMark, Digest,
     Dimension, Erase, Erased, GroupBy, Judgement, LoadBatch, LoadReport, Loading, Maintenance,
     MaintenanceSummary, Name, NewAlert, NewBudgets, NewSite, NewToken, Notice, PeriodRows, Rebuilt, Reports,
-    Reroute, Retention, RetentionEdges, RollupGroup, RouteCell, RouteGroups, Selection, SeriesQuery, Site, SiteId,
-    SiteSize, Sites, SpoolId, StepCells, Store, StoreError, StoredView, StrataQuery, Stratum, Tally,
+    Reroute, Retention, RetentionEdges, RollupGroup, RouteCell, RouteGroups, Selection, SeriesQuery, Site,
+    SiteId, SiteSize, Sites, SpoolId, StepCells, Store, StoreError, StoredView, StrataQuery, Stratum, Tally,
     TallyQuery, Token, TokenId, Total, Transfer, UrlCounts, ValueCell, Version, Violation,
 };
 use async_trait::async_trait;

@@ -7,9 +7,9 @@ use crate::hash::HashMap;
 use crate::rollup::{DAY_MS, HOUR_MS, MINUTE_MS};
 use crate::{
     Around, AttributionMetric, CauseQuery, CellQuery, ClassViewsQuery, Context, ContextFilter,
-    ContextProperty, Detail, Dimension, EngagementQuery, Erase, Filters, GroupBy, Lines, LoadBatch, PeriodRows,
-    Reroute, Retention, RouteCell, SampleQuery, Selection, Senders, SeriesQuery, SiteId, Source, SpoolId, Store, StoredView, StrataQuery,
-    TallyQuery, UrlCount, Version, ViewUpdate, Weight,
+    ContextProperty, Detail, Dimension, EngagementQuery, Erase, Filters, GroupBy, Lines, LoadBatch,
+    PeriodRows, Reroute, Retention, RouteCell, SampleQuery, Selection, Senders, SeriesQuery, SiteId, Source,
+    SpoolId, Store, StoredView, StrataQuery, TallyQuery, UrlCount, Version, ViewUpdate, Weight,
 };
 use proptest::collection::vec;
 use proptest::option;

@@ -8,9 +8,9 @@ use crate::context::texts::TextKind;
 use crate::scan::{Gather, Scanned};
 use crate::{
     CauseQuery, Causes, CellQuery, ClassViewsQuery, ContextProperty, Dimension, Engagement, EngagementQuery,
-    GroupBy, PeriodRows, RouteCell, Said, SampleQuery, Samples, ScanQuery, Selection, SeriesQuery, SiteId, StepCells,
-    StoreError, StoredView, StrataQuery, Stratum, Tally, TallyQuery, Total, UrlCounts, ValueCell, Version,
-    limits,
+    GroupBy, PeriodRows, RouteCell, Said, SampleQuery, Samples, ScanQuery, Selection, SeriesQuery, SiteId,
+    StepCells, StoreError, StoredView, StrataQuery, Stratum, Tally, TallyQuery, Total, UrlCounts, ValueCell,
+    Version, limits,
 };
 use async_trait::async_trait;
 

@@ -147,13 +147,18 @@ fn page_by_counts_is_the_page_by_whole_cells() {
     };
     for sort in Sort::ALL.into_iter().filter(|sort| ranking(*sort).is_by_counts()) {
         for (by_section, search) in [(false, None), (true, None), (false, Some("c/")), (true, Some("s"))] {
-            let ranking = Ranking { by_section, search: search.map(str::to_owned), limit: 2, ..ranking(sort) };
+            let ranking =
+                Ranking { by_section, search: search.map(str::to_owned), limit: 2, ..ranking(sort) };
             let page = ranking.page(counts.clone());
             let routes = ranking.routes_of(&page, counts.iter().map(|row| row.route.clone()).collect());
             assert!(routes.len() < cells.len(), "{sort:?}: {routes:?}");
             let read = cells.iter().filter(|row| routes.contains(&row.route)).cloned().collect();
             let page = page.with_rows(ranking.rows(read));
-            assert_eq!(shown(&page), shown(&ranking.page(cells.to_vec())), "{sort:?} {by_section} {search:?}");
+            assert_eq!(
+                shown(&page),
+                shown(&ranking.page(cells.to_vec())),
+                "{sort:?} {by_section} {search:?}"
+            );
         }
     }
     assert!(!ranking(Sort::P75).is_by_counts(), "a percentile needs the whole histogram");
