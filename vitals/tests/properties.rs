@@ -522,7 +522,7 @@ proptest! {
         now in number(),
     ) {
         let mut document = Document::new(FIRST);
-        document.fetched(Fetched { edges, fetch: Fetch::default().into() });
+        document.fetched(Fetched { edges, fetch: Fetch::default() });
         for item in &items {
             document.push(item);
         }

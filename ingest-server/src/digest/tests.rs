@@ -40,7 +40,7 @@ impl Digests {
     async fn round(&self, channels: &[String], moment: Moment) -> Result<(), StoreError> {
         let due = self.due(channels, moment.now_ms()).await?;
         let deliveries = due.into_iter().map(|(channel, digests)| self.deliver(channel, digests, moment));
-        join_all(deliveries).await.into_iter().map(|(_, done)| done).collect()
+        join_all(deliveries).await.into_iter().try_for_each(|(_, done)| done)
     }
 }
 

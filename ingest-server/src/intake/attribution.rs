@@ -124,8 +124,7 @@ mod tests {
                     ],
                     not_restored: vec![String::new(), "unload-listener\n".to_owned()],
                     ..Fetch::default()
-                }
-                .into(),
+                },
             }),
         };
         let Attribution { lcp: Some(lcp), inp: Some(inp), cls: None, ttfb: Some(ttfb) } =

@@ -186,7 +186,6 @@ impl Ranking {
     }
 
     /// Returns one page of the ranking.
-    #[must_use]
     pub fn page(&self, cells: Vec<RouteCell>) -> RankedPage {
         let mut rows = self.rows(cells);
         let (all, min_n) = (rows.len(), self.min_n_of(&rows));

@@ -73,7 +73,7 @@ pub(super) const FETCHES: &[Behaviour] = &[
         check: |visit| {
             async {
                 let beacon = reported(visit, "page.html").await;
-                let timings = cause(&beacon).fetch.server_timings.clone();
+                let timings = cause(&beacon).fetch.server_timings;
                 let told: Vec<_> = timings
                     .iter()
                     .map(|one| (one.name.as_str(), one.duration_ms, one.description.as_str()))
