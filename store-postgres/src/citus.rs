@@ -14,7 +14,6 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 const SPREADING: &str = "spreading the tables over the nodes of Citus";
-const LOOKING: &str = "looking for distributed tables";
 const ASKING: &str = "asking the nodes of Citus";
 
 /// The tables of sites' data. The first table has its own colocation group, and the others join it. In a group shared
@@ -103,34 +102,6 @@ async fn nodes(connection: &mut PgConnection) -> Result<usize, StoreError> {
              coordinator (docs/scaling.md, step 4)",
         )),
     }
-}
-
-/// Whether page views are distributed. The database must have Citus' catalog.
-pub(crate) async fn is_spread(connection: &mut PgConnection) -> Result<bool, StoreError> {
-    query(
-        "/* citus.is_spread */ select exists (select from pg_dist_partition \
-         where logicalrelid = 'page_view'::regclass)",
-    )
-    .fetch_one(connection)
-    .await
-    .and_then(|row| row.try_get(0))
-    .map_err(failed(LOOKING))
-}
-
-/// Whether page views are distributed, in a transaction of its own. The database may have no Citus.
-pub(crate) async fn look(connection: &mut PgConnection) -> Result<bool, StoreError> {
-    let mut transaction = connection.begin_with(schema::LOOK).await.map_err(failed(LOOKING))?;
-    let has_catalog: bool = query(
-        "/* citus.catalog */ select to_regclass('pg_catalog.pg_dist_partition') is not null \
-         and to_regclass('page_view') is not null",
-    )
-    .fetch_one(&mut *transaction)
-    .await
-    .and_then(|row| row.try_get(0))
-    .map_err(failed(LOOKING))?;
-    let is_spread = has_catalog && is_spread(&mut transaction).await?;
-    transaction.commit().await.map_err(failed(LOOKING))?;
-    Ok(is_spread)
 }
 
 /// Bounds a call of the loader that asks all nodes. Without an answer, the error is [`StoreError::Node`] if the coordinator

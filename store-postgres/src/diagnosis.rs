@@ -5,7 +5,7 @@
 mod plans;
 
 use crate::error::failed;
-use crate::sql::query;
+use crate::sql::{self, query};
 use crate::{address, retention, schema};
 use fieldvitals_store::StoreError;
 use fieldvitals_store::diagnosis::{self, Finding, size_text};
@@ -112,7 +112,7 @@ async fn latency(
     options: &PgConnectOptions,
     connected: Duration,
 ) -> Result<Finding, StoreError> {
-    let mut transaction = connection.begin_with(schema::LOOK).await.map_err(failed(EXAMINING))?;
+    let mut transaction = connection.begin_with(sql::LOOK).await.map_err(failed(EXAMINING))?;
     let mut trips = Vec::with_capacity(ROUND_TRIPS);
     for _ in 0..ROUND_TRIPS {
         let began = Instant::now();
@@ -145,7 +145,7 @@ async fn latency(
 
 /// Compares the clocks of the database and of this machine.
 async fn clock(connection: &mut PgConnection) -> Result<Finding, StoreError> {
-    let mut transaction = connection.begin_with(schema::LOOK).await.map_err(failed(EXAMINING))?;
+    let mut transaction = connection.begin_with(sql::LOOK).await.map_err(failed(EXAMINING))?;
     let (before_ms, began) = (unix_ms(), Instant::now());
     let row = query("/* doctor.clock */ select (extract(epoch from clock_timestamp()) * 1000)::bigint")
         .fetch_one(&mut *transaction)
@@ -184,7 +184,7 @@ async fn pooler(connection: &mut PgConnection, options: &PgConnectOptions) -> Re
     const CHECK: &str = "store.pooler";
     let (mut sessions, mut port) = (Vec::new(), None);
     for _ in 0..POOLER_TRANSACTIONS {
-        let mut transaction = connection.begin_with(schema::LOOK).await.map_err(failed(EXAMINING))?;
+        let mut transaction = connection.begin_with(sql::LOOK).await.map_err(failed(EXAMINING))?;
         let row = query("/* doctor.session */ select pg_backend_pid(), inet_server_port()")
             .fetch_one(&mut *transaction)
             .await
@@ -228,7 +228,7 @@ struct Facts {
 
 impl Facts {
     async fn read(connection: &mut PgConnection) -> Result<Self, StoreError> {
-        let mut transaction = connection.begin_with(schema::LOOK).await.map_err(failed(EXAMINING))?;
+        let mut transaction = connection.begin_with(sql::LOOK).await.map_err(failed(EXAMINING))?;
         let row = query(
             "/* doctor.facts */ select current_setting('server_version'), \
              (select extversion from pg_extension where extname = 'citus'), current_user::text, current_schema()::text, \
@@ -362,7 +362,7 @@ fn connections(facts: &Facts) -> Finding {
 /// Judges the archiving of the write-ahead log, which point-in-time recovery needs.
 async fn archive(connection: &mut PgConnection) -> Result<Finding, StoreError> {
     const CHECK: &str = "store.archive";
-    let mut transaction = connection.begin_with(schema::LOOK).await.map_err(failed(EXAMINING))?;
+    let mut transaction = connection.begin_with(sql::LOOK).await.map_err(failed(EXAMINING))?;
     let row = query(
         "/* doctor.archive */ select current_setting('archive_mode') <> 'off', \
          coalesce(last_failed_time > coalesce(last_archived_time, '-infinity'), false), \
@@ -397,7 +397,7 @@ async fn partitions(
     kept_days: Option<u32>,
     bytes: i64,
 ) -> Result<Finding, StoreError> {
-    let mut transaction = connection.begin_with(schema::LOOK).await.map_err(failed(EXAMINING))?;
+    let mut transaction = connection.begin_with(sql::LOOK).await.map_err(failed(EXAMINING))?;
     let row = query("/* doctor.partitions */ select count(*), min(day) from page_view_days() day")
         .fetch_one(&mut *transaction)
         .await
@@ -418,7 +418,7 @@ async fn partitions(
 
 /// Judges the indexes: missing, invalid, and others than ours.
 async fn indexes(connection: &mut PgConnection) -> Result<Vec<Finding>, StoreError> {
-    let mut transaction = connection.begin_with(schema::LOOK).await.map_err(failed(EXAMINING))?;
+    let mut transaction = connection.begin_with(sql::LOOK).await.map_err(failed(EXAMINING))?;
     // An index of a partition has a parent.
     let rows = query(
         "/* doctor.indexes */ select x.relname::text, i.indisvalid, \
@@ -487,7 +487,7 @@ fn judge_indexes(found: &[(String, bool, i64)]) -> Vec<Finding> {
 
 /// Judges the statistics and the dead rows of tables.
 async fn tables(connection: &mut PgConnection) -> Result<Vec<Finding>, StoreError> {
-    let mut transaction = connection.begin_with(schema::LOOK).await.map_err(failed(EXAMINING))?;
+    let mut transaction = connection.begin_with(sql::LOOK).await.map_err(failed(EXAMINING))?;
     let rows = query(
         "/* doctor.tables */ select relname::text, n_live_tup, n_dead_tup, \
          coalesce(last_analyze, last_autoanalyze) is not null from pg_stat_user_tables \

@@ -38,6 +38,7 @@ mod scan;
 mod schema;
 mod series;
 mod site;
+mod spread;
 mod sql;
 mod strata;
 mod tally;

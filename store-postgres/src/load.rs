@@ -16,7 +16,7 @@ use crate::error::{code, constraint, damaged, failed};
 use crate::limits::CITUS_LOADS_MAX;
 use crate::names::Tables;
 use crate::sql::{alone, query};
-use crate::{PostgresStore, citus, copied, facts, query as questions, texts, version, view};
+use crate::{PostgresStore, citus, copied, facts, query as questions, spread, texts, version, view};
 use fieldvitals_store::context::texts::TextNames;
 use fieldvitals_store::hash::HashMap;
 use fieldvitals_store::load::{self, Part, days_of, ids};
@@ -348,7 +348,7 @@ async fn begin(
     let existing: Vec<i64> = row.try_get(4).map_err(failed(LOADING))?;
     let existing: BTreeSet<i64> = existing.into_iter().collect();
     let has_citus: bool = row.try_get(5).map_err(failed(LOADING))?;
-    if has_citus && !store.is_citus.load(Ordering::Relaxed) && citus::is_spread(connection).await? {
+    if has_citus && !store.is_citus.load(Ordering::Relaxed) && spread::is_spread(connection).await? {
         store.is_citus.store(true, Ordering::Relaxed);
         return Err(Failed::Distributed);
     }

@@ -3,8 +3,8 @@
 use crate::connection::{Pools, bounded};
 use crate::error::failed;
 use crate::limits;
-use crate::sql::query;
-use crate::{address, citus, nodelay};
+use crate::sql::{self, query};
+use crate::{address, nodelay, spread};
 use fieldvitals_store::StoreError;
 use fieldvitals_store::schema::{self, Schema};
 use sqlx::migrate::{Migration, MigrationType, Migrator};
@@ -63,10 +63,6 @@ static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
 const OPENING: &str = "opening the Postgres store";
 const MIGRATING: &str = "migrating the Postgres store";
 
-/// Begins a read-only transaction that inspects the schema.
-pub(crate) const LOOK: &str = "begin isolation level read committed read only; set local statement_timeout = '30s'; \
-    set local idle_in_transaction_session_timeout = '30s'";
-
 /// Begins the transaction of a migration. Other servers wait for it.
 const MIGRATE: &str = "begin isolation level read committed; set local statement_timeout = '10min'; \
     set local lock_timeout = '2min'; set local idle_in_transaction_session_timeout = '10min'";
@@ -84,7 +80,7 @@ pub(crate) async fn open(url: &str) -> Result<(Pools, bool), StoreError> {
         let migration = Duration::from_millis(limits::DATABASE_MIGRATE_MS_MAX);
         bounded(migration, migrate(&mut connection, known)).await.map_err(at)?;
     }
-    let is_citus = bounded(call, citus::look(&mut connection)).await.map_err(at)?;
+    let is_citus = bounded(call, spread::look(&mut connection)).await.map_err(at)?;
     // The result does not matter, because the connection is no longer needed.
     let _ = connection.close().await;
     let tcp_port = address::tcp_port(&options);
@@ -205,7 +201,7 @@ fn encoding_will_do(encoding: &str) -> Result<(), StoreError> {
 
 /// Checks that this Postgres is suitable. Returns the version of its schema.
 pub(crate) async fn look(connection: &mut PgConnection, known: i64) -> Result<i64, StoreError> {
-    let mut transaction = connection.begin_with(LOOK).await.map_err(failed(OPENING))?;
+    let mut transaction = connection.begin_with(sql::LOOK).await.map_err(failed(OPENING))?;
     let (version, is_standby, encoding): (_, _, String) = query(
         "/* server.version */ select current_setting('server_version_num')::integer, pg_is_in_recovery(), \
          current_setting('server_encoding')",

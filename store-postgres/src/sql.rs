@@ -73,6 +73,10 @@ impl Script {
 pub(crate) const WRITE: &str = "begin isolation level read committed; set local statement_timeout = '30s'; \
     set local lock_timeout = '20s'; set local idle_in_transaction_session_timeout = '30s'; set local jit = off";
 
+/// Begins a read-only transaction that inspects the schema.
+pub(crate) const LOOK: &str = "begin isolation level read committed read only; set local statement_timeout = '30s'; \
+    set local idle_in_transaction_session_timeout = '30s'";
+
 /// Begins a transaction that sees one state of the store. Postgres ends its statement within a second if the connection
 /// was closed, as that of a question whose client has gone.
 pub(crate) const READ: &str = "begin isolation level repeatable read read only; \

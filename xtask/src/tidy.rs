@@ -57,7 +57,8 @@ const IMPORTS: [(&str, &[&str]); 11] = [
             "vitals",
         ],
     ),
-    ("xtask", &[]),
+    // Writes the names of the wire format into the loader.
+    ("xtask", &["fieldvitals-collector", "vitals"]),
 ];
 
 /// Words allowed only in some places, and the reason.

@@ -2,8 +2,8 @@
 
 use super::{EXAMINING, LARGE_ROWS};
 use crate::error::failed;
-use crate::sql::Statement;
-use crate::{query, rows, schema, view};
+use crate::sql::{self, Statement};
+use crate::{query, rows, view};
 use fieldvitals_store::StoreError;
 use fieldvitals_store::diagnosis::Finding;
 use fieldvitals_store::rollup::{Grain, slots};
@@ -29,8 +29,8 @@ const STATEMENTS_MAX: i64 = 5;
 /// Judges the plans of our main statements over the real tables. Explains, and does not run them.
 pub(super) async fn plans(connection: &mut PgConnection, now_ms: i64) -> Result<Vec<Finding>, StoreError> {
     const CHECK: &str = "store.plans";
-    let mut transaction = connection.begin_with(schema::LOOK).await.map_err(failed(EXAMINING))?;
-    let tables: HashMap<String, f64> = crate::sql::query(
+    let mut transaction = connection.begin_with(sql::LOOK).await.map_err(failed(EXAMINING))?;
+    let tables: HashMap<String, f64> = sql::query(
         "/* doctor.sizes */ select relname::text, reltuples::float8 from pg_class \
          where relnamespace = to_regnamespace(current_schema()) and relkind in ('r', 'p')",
     )
@@ -38,7 +38,7 @@ pub(super) async fn plans(connection: &mut PgConnection, now_ms: i64) -> Result<
     .await
     .and_then(|rows| rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect())
     .map_err(failed(EXAMINING))?;
-    let busiest = crate::sql::query(
+    let busiest = sql::query(
         "/* doctor.site */ select r.site_id, max(r.route_id) from route r group by r.site_id order by count(*) desc limit 1",
     )
     .fetch_optional(&mut *transaction)
@@ -157,16 +157,15 @@ pub(super) async fn statements(connection: &mut PgConnection) -> Finding {
 type Timed = (String, i64, f64, f64);
 
 async fn read_statements(connection: &mut PgConnection) -> Result<Option<Vec<Timed>>, StoreError> {
-    let mut transaction = connection.begin_with(schema::LOOK).await.map_err(failed(EXAMINING))?;
-    let row =
-        crate::sql::query("/* doctor.extension */ select to_regclass('pg_stat_statements') is not null")
-            .fetch_one(&mut *transaction)
-            .await
-            .map_err(failed(EXAMINING))?;
+    let mut transaction = connection.begin_with(sql::LOOK).await.map_err(failed(EXAMINING))?;
+    let row = sql::query("/* doctor.extension */ select to_regclass('pg_stat_statements') is not null")
+        .fetch_one(&mut *transaction)
+        .await
+        .map_err(failed(EXAMINING))?;
     if !row.try_get::<bool, _>(0).map_err(failed(EXAMINING))? {
         return Ok(None);
     }
-    let rows = crate::sql::query(
+    let rows = sql::query(
         r"/* doctor.statements */ select substring(query from '^/\* ([a-z_.]+) \*/'), sum(calls)::bigint,
         sum(total_exec_time) / greatest(sum(calls), 1)::float8, sum(total_exec_time) from pg_stat_statements
         where query ~ '^/\* [a-z_.]+ \*/' and query !~ '^/\* doctor' and calls > 0
