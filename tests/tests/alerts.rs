@@ -472,7 +472,6 @@ async fn digest_of_a_week_is_delivered_once_across_failures_and_restarts() {
     })
     .await;
     server.kill_and_restart().await;
-    trusted(&server, monday_ms).await;
     let sent = async |server: &Server, place: usize, week: &str| {
         eventually_within(patience, || async {
             let channel = delivery(server, place).await?;

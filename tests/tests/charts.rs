@@ -188,7 +188,9 @@ async fn overview_shows_the_numbers_of_the_api_and_stays_small() {
     assert!(before["verdict"] == "worse" && shown.contains(" % worse"), "{shown} of {before}");
     assert!(shown.ends_with(&format!("p75 of {n} values")), "{shown} of {before}");
     open(&server, &browser, "period=90d").await;
-    let changes = texts(&browser, ".tiles .change").await;
+    // Folded tiles show nothing.
+    let changes: Vec<String> =
+        texts(&browser, ".tiles .change").await.into_iter().filter(|text| !text.is_empty()).collect();
     let is_told = |text: &String| text == "no values in the period before";
     assert!(changes.len() >= 5 && changes.iter().all(is_told), "before the first visit: {changes:?}");
     browser.quit().await;

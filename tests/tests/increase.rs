@@ -175,10 +175,10 @@ async fn baseline_that_cannot_be_is_refused() {
     for (baseline, expected) in [
         (
             "release:5.0.8",
-            "line 1: `baseline` is `5.0.8`: no page view has this release, and no deploy is marked; did you mean `5.0.9`?",
+            "budgets.toml:1: `baseline` is `5.0.8`: no page view has this release, and no deploy is marked; did you mean `5.0.9`?",
         ),
-        ("beside:stable", "line 1: `baseline` is `stable`: no page view has this release"),
-        ("beside:5.1.0", "line 1: the baseline `beside:5.1.0` is the release that is judged"),
+        ("beside:stable", "budgets.toml:1: `baseline` is `stable`: no page view has this release"),
+        ("beside:5.1.0", "budgets.toml:1: the baseline `beside:5.1.0` is the release that is judged"),
     ] {
         let (code, out, err) = check(&server, &format!("{INCREASE}baseline = \"{baseline}\"\n"), &[]).await;
         assert_eq!(code, Some(2), "{baseline}: {out}{err}");

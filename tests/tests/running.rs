@@ -359,7 +359,7 @@ async fn send_beacons(
 /// The page views of a server's store, each with its number of rows.
 async fn stored(server: &Server, folder: &TempDir) -> BTreeMap<String, u64> {
     let path = folder.path().join("views.jsonl");
-    let written = server.cli(&["export", "--format", "jsonl", "--output", text(&path)]).await;
+    let written = server.cli(&["export", "--format", "jsonl", "--output", text(&path), "--force"]).await;
     assert!(written.status.success(), "{}", String::from_utf8_lossy(&written.stderr));
     let mut rows = BTreeMap::new();
     for line in std::fs::read_to_string(&path).expect("the export is read").lines() {

@@ -653,7 +653,7 @@ const BEHAVIOURS: &[Behaviour] = &[
                      fieldvitals.navigate(long('/route' + view, 512));
                      for (let mark = 0; mark < 16; mark++) fieldvitals.mark(long('m' + mark, 32));
                  };
-                 document.write('<meta name=release content=' + '語'.repeat(2200) + '>');
+                 document.write('<meta name=release content=' + '語'.repeat(4000) + '>');
                  window.tags = () => { for (let tag = 0; tag < 8; tag++) fieldvitals.tag(long('t' + tag, 32), '語'.repeat(64)) };",
             )
         },
