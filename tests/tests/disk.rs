@@ -237,7 +237,7 @@ async fn a_folder_that_cannot_be_written_is_named() {
     mode(store.path(), 0o777);
     let url = format!("sqlite://{}/store.db", store.path().display());
     let (code, log) = run_to_the_end(&used, &Launch::with(&["--database-url", &url]).unprivileged()).await;
-    assert!(log.contains("spool.db") && log.contains("read-only here"), "{log}");
+    assert!(log.contains("spool.db") && log.contains("check who may write"), "{log}");
     assert_eq!(code, Some(2), "{log}");
     mode(&used, 0o755);
     mode(parent.path(), 0o755);
