@@ -61,7 +61,7 @@ pub fn trim(text: Js) -> Js {
     matched(text, names::TRIMMED)
 }
 
-/// What explains the fact that an entry is. `target` is the element as the snippet saw it, before the page could
+/// The explanation of an entry's fact. `target` is the element as the snippet saw it, before the page could
 /// remove it.
 pub fn detail(item: &Item<u32>, entry: Js, target: Js) -> Option<Detail<u32>> {
     let start = number(entry, names::START_TIME);

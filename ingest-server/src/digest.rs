@@ -79,7 +79,7 @@ struct Watched {
     is_compared: bool,
 }
 
-/// The time of a look, whose deliveries may take many minutes: the time of its begin, and what has passed since.
+/// The time of a look: its begin, and the time passed since. Deliveries may take many minutes.
 #[derive(Clone, Copy)]
 struct Moment {
     at_ms: i64,
